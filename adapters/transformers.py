@@ -1,0 +1,90 @@
+"""Hugging Face transformers: models by hub name, local folder, or model type (`hf:bert`, untrained).
+
+How they are built is in `transformers_loading`, the layer map in `transformers_layers`, what goes into a model and
+comes out of it in `transformers_inputs`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from cka_plugin.adapters.base import Adapter, Inputs, Layer, Preparation
+
+
+class TransformersAdapter(Adapter):
+    """Models of Hugging Face transformers."""
+
+    name = "transformers"
+
+    def owns(self, model: nn.Module) -> bool:
+        modeling = sys.modules.get("transformers.modeling_utils")
+        return modeling is not None and isinstance(model, modeling.PreTrainedModel)
+
+    def knows(self, name: str) -> bool:
+        """A local folder with a `config.json`, or what looks like `owner/model`; model types go by the prefix `hf:`."""
+        if Path(name).is_dir():
+            return (Path(name) / "config.json").is_file()
+        owner, slash, model = name.partition("/")
+        return bool(slash and owner and model) and "/" not in model and not name.startswith((".", "~", "/"))
+
+    def list_names(self, pattern: str = "*") -> list[str]:
+        """Every model type, as `hf:bert`; the pattern is matched with and without the prefix."""
+        if find_spec("transformers") is None:
+            return []
+        from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+        names = sorted(MODEL_MAPPING_NAMES)
+        return [f"hf:{n}" for n in names if fnmatch.fnmatch(n, pattern) or fnmatch.fnmatch(f"hf:{n}", pattern)]
+
+    def load(
+        self, name: str, *, pretrained: bool = True, checkpoint: str | None = None, **model_kwargs: Any
+    ) -> nn.Module:
+        """Build a model; see `transformers_loading.build` for names, arguments and errors."""
+        from cka_plugin.adapters.transformers_loading import build
+
+        return build(name, pretrained=pretrained, checkpoint=checkpoint, **model_kwargs)
+
+    def layers(self, model: nn.Module, granularity: str = "block") -> list[Layer]:
+        from cka_plugin.adapters.transformers_layers import layers
+
+        return layers(model, granularity)
+
+    def describe(self, model: nn.Module) -> str:
+        from cka_plugin.adapters.transformers_layers import describe
+
+        return describe(model)
+
+    def preparation(self, model: nn.Module) -> Preparation | None:
+        from cka_plugin.adapters import transformers_inputs
+
+        return transformers_inputs.preparation(model)
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Any:
+        from cka_plugin.adapters import transformers_inputs
+
+        return transformers_inputs.forward(model, inputs)
+
+    def mask(self, model: nn.Module, layer: Layer, inputs: Inputs, length: int) -> Tensor | None:
+        from cka_plugin.adapters import transformers_inputs
+
+        return transformers_inputs.mask(model, layer, inputs, length)
+
+    def logits(self, model: nn.Module, output: Any) -> Tensor | None:
+        from cka_plugin.adapters import transformers_inputs
+
+        return transformers_inputs.logits(model, output)
+
+    def class_names(self, model: nn.Module) -> list[str] | None:
+        labels = getattr(getattr(model, "config", None), "id2label", None)
+        if not isinstance(labels, Mapping) or not labels:
+            return None
+        if all(str(label) == f"LABEL_{index}" for index, label in labels.items()):  # what transformers fills in
+            return None
+        return [str(labels[index]) for index in sorted(labels)]

@@ -1,0 +1,91 @@
+"""Compare the representations of any networks, layer by layer, and say what the differences mean.
+
+import cka_plugin as cka
+comparison = cka.compare("resnet18", "vit_tiny_patch16_224", data="photos/")
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cka_plugin.adapters import Layer, register_adapter
+    from cka_plugin.analysis.blocks import BlockStructure, find_block_structure
+    from cka_plugin.analysis.error_comparison import ErrorComparison
+    from cka_plugin.analysis.errors import compare_errors
+    from cka_plugin.baseline import Baseline, make_baseline
+    from cka_plugin.compare import compare, load, represent
+    from cka_plugin.comparison import Comparison
+    from cka_plugin.models import layers
+    from cka_plugin.regression import CheckResult, check
+    from cka_plugin.representation import Representation
+    from cka_plugin.similarity import cka
+    from cka_plugin.warnings import CKAWarning
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Baseline",
+    "BlockStructure",
+    "CKAWarning",
+    "CheckResult",
+    "Comparison",
+    "ErrorComparison",
+    "Layer",
+    "Representation",
+    "check",
+    "cka",
+    "compare",
+    "compare_errors",
+    "find_block_structure",
+    "layers",
+    "load",
+    "make_baseline",
+    "register_adapter",
+    "represent",
+]
+
+# Public names come from their modules when first used: every run of pytest loads this package, and none should wait for
+# torch in vain.
+_HOMES = {
+    "Baseline": "baseline",
+    "BlockStructure": "analysis.blocks",
+    "CKAWarning": "warnings",
+    "CheckResult": "regression",
+    "Comparison": "comparison",
+    "ErrorComparison": "analysis.error_comparison",
+    "Layer": "adapters",
+    "Representation": "representation",
+    "check": "regression",
+    "cka": "similarity",
+    "compare": "compare",
+    "compare_errors": "analysis.errors",
+    "find_block_structure": "analysis.blocks",
+    "layers": "models",
+    "load": "compare",
+    "make_baseline": "baseline",
+    "register_adapter": "adapters",
+    "represent": "compare",
+}
+
+
+class _Package(ModuleType):
+    """This package: importing the module `cka_plugin.compare` must not put a module in the place of the function."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{self.__name__}.{_HOMES[name]}"), name)
+        super().__setattr__(name, value)
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _HOMES or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package

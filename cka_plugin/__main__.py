@@ -1,0 +1,6 @@
+"""`python -m cka_plugin`: the command `cka-plugin`."""
+
+from cka_plugin.cli import main
+
+if __name__ == "__main__":
+    main()

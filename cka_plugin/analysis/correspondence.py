@@ -1,0 +1,273 @@
+"""Which layer of one model corresponds to which of another, and how sure that is.
+
+The best match of a layer is the layer of the other model with the largest CKA. Neighbouring layers resemble one
+another, so the runner-up is named beside it, and whether a paired jackknife can tell the two apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cka_plugin.analysis.tables import json_safe, text_table, to_frame
+from cka_plugin.similarity import MIN_MINIBATCHES, Floats, Sums
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UNLIKE = 0.3  # CKA below which a best match is no resemblance: a convention, not a test
+
+
+class NamedLayer(Protocol):
+    """What is asked of a layer: its name and its relative depth in [0, 1]."""
+
+    @property
+    def name(self) -> str:
+        """Common name."""
+
+    @property
+    def depth(self) -> float:
+        """Relative depth."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference between two entries of CKA matrices on the same minibatches.
+
+    Attributes:
+        value: the first minus the second.
+        low: lower end of its jackknife interval; NaN where there are fewer than 8 minibatches.
+        high: upper end.
+        p: two-sided, Student's t with one degree of freedom less than minibatches.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Match:
+    """A layer of `a` and the layer of `b` most like it.
+
+    Attributes:
+        layer: name of the layer of `a`.
+        depth: its relative depth.
+        match: name of its best match; None for a layer without finite similarity, and then the numbers are NaN.
+        match_depth: its relative depth.
+        cka: their CKA.
+        low: lower end of its interval; NaN where there are fewer than 8 minibatches.
+        high: upper end.
+        runner_up: the second best; None where `b` has one layer.
+        runner_up_cka: its CKA.
+        margin_low: lower end of the interval of `cka - runner_up_cka`, jackknifed as a difference.
+        margin_high: upper end.
+        tied: whether that interval holds 0; None where there is none.
+        equal_depth: whether no layer of `b` is nearer in relative depth than the best match.
+        unlike: whether nothing in `b` resembles the layer: the interval of the best match, or without one the match
+            itself, lies below 0.3.
+    """
+
+    layer: str
+    depth: float
+    match: str | None
+    match_depth: float
+    cka: float
+    low: float
+    high: float
+    runner_up: str | None
+    runner_up_cka: float
+    margin_low: float
+    margin_high: float
+    tied: bool | None
+    equal_depth: bool
+    unlike: bool
+
+
+@dataclass(frozen=True, repr=False)
+class Correspondence:
+    """For each layer of one model the most similar layer of another.
+
+    Attributes:
+        matches: one a layer of `a`.
+        share_at_equal_depth: of the layers of `a` with a match, those whose best match is the layer of `b` at equal
+            relative depth.
+        share_by_chance: the same for matches drawn at random.
+        only_in_a: layers of `a` that nothing in `b` resembles.
+        only_in_b: layers of `b` that nothing in `a` resembles.
+    """
+
+    matches: list[Match]
+    share_at_equal_depth: float
+    share_by_chance: float
+    only_in_a: list[str]
+    only_in_b: list[str]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a layer of `a`."""
+        return to_frame(self.matches, Match)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, JSON-safe: NaN is None."""
+        result: dict[str, Any] = json_safe(self)
+        return result
+
+    def __repr__(self) -> str:
+        header = ["layer", "best match", "CKA", "low", "high", "runner-up", "CKA of it", "tied"]
+        rows = [
+            (m.layer, m.match or "-", m.cka, m.low, m.high, m.runner_up or "-", m.runner_up_cka, m.tied or False)
+            for m in self.matches
+        ]
+        lines = [text_table(rows, header)]
+        if math.isfinite(self.share_at_equal_depth):
+            lines.append(
+                f"{self.share_at_equal_depth:.0%} of best matches lie at equal relative depth "
+                f"({self.share_by_chance:.0%} by chance)"
+            )
+        for name, layers in (("first", self.only_in_a), ("second", self.only_in_b)):
+            if layers:
+                lines.append(f"only in the {name} model: {', '.join(layers)}")
+        return "\n".join(lines)
+
+
+def correspondence(
+    sums: Sums, layers_a: Sequence[NamedLayer], layers_b: Sequence[NamedLayer], level: float = 0.95
+) -> Correspondence:
+    """Best match, runner-up and their certainty for each layer of a model.
+
+    The interval is that of the CKA of the pair found best: the largest of many is a little too large, the more so the
+    fewer the examples.
+
+    Args:
+        sums: inner products per minibatch of the two models' layers.
+        layers_a: layers of the first model, with `name` and `depth`.
+        layers_b: of the second.
+        level: of the intervals.
+
+    Raises:
+        ValueError: layers that do not fit the sums, or a level outside (0, 1).
+    """
+    shape = sums.xy.shape[1:]
+    if shape != (len(layers_a), len(layers_b)):
+        raise ValueError(
+            f"sums of {shape[0]} by {shape[1]} layers, but {len(layers_a)} and {len(layers_b)} layers named"
+        )
+    matrix = sums.cka()
+    low, high = sums.interval(level)
+    depth_b = np.array([layer.depth for layer in layers_b])
+    matches, by_chance = [], []
+    for row, layer in enumerate(layers_a):
+        distance = np.abs(depth_b - layer.depth)
+        nearest = np.isclose(distance, distance.min(), rtol=0, atol=1e-9)
+        if np.isfinite(matrix[row]).any():
+            by_chance.append((nearest & np.isfinite(matrix[row])).sum() / np.isfinite(matrix[row]).sum())
+        matches.append(_match(sums, row, layer, layers_b, nearest, (matrix, low, high), level))
+    matched = [match for match in matches if match.match is not None]
+    return Correspondence(
+        matches=matches,
+        share_at_equal_depth=float(np.mean([match.equal_depth for match in matched])) if matched else math.nan,
+        share_by_chance=float(np.mean(by_chance)) if by_chance else math.nan,
+        only_in_a=[match.layer for match in matched if match.unlike],
+        only_in_b=[layer.name for column, layer in enumerate(layers_b) if _unlike(matrix[:, column], high[:, column])],
+    )
+
+
+def _match(
+    sums: Sums,
+    row: int,
+    layer: NamedLayer,
+    layers_b: Sequence[NamedLayer],
+    nearest: npt.NDArray[np.bool_],
+    estimates: tuple[Floats, Floats, Floats],
+    level: float,
+) -> Match:
+    values, low, high = (part[row] for part in estimates)
+    order = [int(i) for i in np.argsort(-values, kind="stable") if np.isfinite(values[i])]
+    nan = math.nan
+    if not order:
+        return Match(layer.name, layer.depth, None, nan, nan, nan, nan, None, nan, nan, nan, None, False, False)
+    best = order[0]
+    runner_up = order[1] if len(order) > 1 else None
+    margin = Difference(nan, nan, nan, nan)
+    if runner_up is not None:
+        margin = difference(sums, (row, best), sums, (row, runner_up), level)
+    return Match(
+        layer=layer.name,
+        depth=layer.depth,
+        match=layers_b[best].name,
+        match_depth=layers_b[best].depth,
+        cka=float(values[best]),
+        low=float(low[best]),
+        high=float(high[best]),
+        runner_up=None if runner_up is None else layers_b[runner_up].name,
+        runner_up_cka=nan if runner_up is None else float(values[runner_up]),
+        margin_low=margin.low,
+        margin_high=margin.high,
+        tied=None if math.isnan(margin.low) else margin.low <= 0,
+        equal_depth=bool(nearest[best]),
+        unlike=_unlike(values, high),
+    )
+
+
+def _unlike(values: Floats, high: Floats) -> bool:
+    if not np.isfinite(values).any():
+        return False
+    best = int(np.nanargmax(values))
+    return bool((high[best] if np.isfinite(high[best]) else values[best]) < UNLIKE)
+
+
+def difference(
+    first: Sums, cell: tuple[int, int], second: Sums, other_cell: tuple[int, int], level: float = 0.95
+) -> Difference:
+    """Whether one entry of a CKA matrix differs from another of the same or another matrix, on the same minibatches.
+
+    Leaving a minibatch out changes both entries together, so the difference is known better than either. Later passes
+    improve the estimate, not the interval.
+
+    Args:
+        first: inner products per minibatch.
+        cell: (row, column) of the entry.
+        second: the same sums, or those of other models on the same minibatches.
+        other_cell: (row, column) of the entry that is subtracted.
+        level: of the interval.
+
+    Raises:
+        ValueError: different minibatches, or a level outside (0, 1).
+    """
+    from scipy.stats import t
+
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level {level!r}: expected a number between 0 and 1, such as 0.95")
+    if not np.array_equal(first.first_pass, second.first_pass):
+        raise ValueError(
+            f"sums over {len(first.xy)} and {len(second.xy)} minibatches: a paired difference needs the same ones"
+        )
+    x, y = _cell(first, cell), _cell(second, other_cell)
+    value = float(x.cka()[0, 0] - y.cka()[0, 0])
+    left_out = (x.leave_one_out() - y.leave_one_out())[:, 0, 0]
+    count = len(left_out)
+    if count < MIN_MINIBATCHES or not math.isfinite(value):
+        return Difference(value, math.nan, math.nan, math.nan)
+    error = float(np.sqrt((count - 1) / count * np.square(left_out - left_out.mean()).sum()))
+    half = float(t.ppf(0.5 + level / 2, count - 1)) * error
+    if error > 0:
+        p = float(2 * t.sf(abs(value) / error, count - 1))
+    else:
+        p = 1.0 if value == 0 else 0.0
+    return Difference(value, value - half, value + half, p)
+
+
+def _cell(sums: Sums, cell: tuple[int, int]) -> Sums:
+    row, column = cell
+    return Sums(
+        sums.xy[:, row : row + 1, column : column + 1],
+        sums.xx[:, row : row + 1],
+        sums.yy[:, column : column + 1],
+        sums.first_pass,
+    )

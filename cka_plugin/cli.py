@@ -1,0 +1,71 @@
+"""The command `cka-plugin`, which mirrors the one-line calls.
+
+Exit codes: 0 done; 1 a check found a regression; 2 what was asked cannot be done: one line says what and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Any
+
+import typer
+
+from cka_plugin.commands import app
+from cka_plugin.commands import check as _check  # noqa: F401
+from cka_plugin.commands import compare as _compare  # noqa: F401  (importing commands adds them to the application)
+from cka_plugin.commands import errors as _errors  # noqa: F401
+from cka_plugin.commands import layers as _layers  # noqa: F401
+from cka_plugin.commands import represent as _represent  # noqa: F401
+from cka_plugin.warnings import CKAWarning
+
+# click's own exception, which newer versions of typer carry inside
+UsageProblem = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def main() -> None:
+    """Run the command, with errors as one line and the exit codes of the module's docstring."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        fail("interrupted", 130)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except BrokenPipeError:  # the reader of our output went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())  # type: ignore[attr-defined]
+            sys.exit(2)
+        if isinstance(error, UsageProblem):
+            fail(error.format_message())  # type: ignore[attr-defined]
+        if os.environ.get("CKA_PLUGIN_DEBUG"):
+            raise
+        fail(one_line(error))
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line; those that are not meant for people say what they are."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    expected = isinstance(error, ValueError | TypeError | RuntimeError | OSError | ImportError)
+    return text if expected else f"{type(error).__name__}: {text} (CKA_PLUGIN_DEBUG=1 shows where)"
+
+
+def fail(message: str, code: int = 2) -> None:
+    """One line on standard error, and out."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any) -> None:
+    prefix = "warning" if issubclass(category, CKAWarning) else f"warning ({category.__name__})"
+    print(f"{prefix}: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""What a person reads in a terminal: small tables, and numbers in a fixed form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from cka_plugin.adapters.base import Layer
+from cka_plugin.comparison import Comparison
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for a table; `-` where there is none.
+
+    Example:
+        >>> number(0.98765), number(float("nan"))
+        ('0.988', '-')
+    """
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def interval(low: float, high: float) -> str:
+    """An interval for a table; `-` where there are too few minibatches for one."""
+    return f"{low:.3f} to {high:.3f}" if math.isfinite(low) and math.isfinite(high) else "-"
+
+
+def show_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None, right: Sequence[int] = ()
+) -> None:
+    """Print a table; columns whose position is in `right` are set flush right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
+    )
+    for position, column in enumerate(columns):
+        # In a narrow terminal names are folded; numbers never are.
+        numeric = position in right or "interval" in column
+        table.add_column(
+            column, justify="right" if position in right else "left", no_wrap=numeric, overflow="fold", min_width=5
+        )
+    for row in rows:
+        table.add_row(*[str(cell) for cell in row])
+    console = Console()
+    if not console.is_terminal:  # a pipe has no width
+        console = Console(width=max(Console(width=10_000).measure(table).maximum, 20))
+    console.print(table)
+
+
+def shown_name(layer: Layer) -> str:
+    """A layer's common name, with its own path where that differs."""
+    return layer.name if layer.path == layer.name else f"{layer.name} ({layer.path})"
+
+
+def show_layers(layers: Sequence[Layer], described: str) -> None:
+    """The layers of one model."""
+    show_table(
+        ["layer", "kind", "depth", "path"],
+        [(layer.name, layer.kind, number(layer.depth, 2), layer.path) for layer in layers],
+        right=(2,),
+    )
+    print(f"{len(layers)} layers, {described}")
+
+
+def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
+    """For each layer of one model, the most similar layer of another, its CKA and interval; `=` marks ties."""
+    found = comparison.correspondence(a, b)
+    shown = {layer.name: shown_name(layer) for layer in comparison.layers(b)}
+    rows = []
+    for layer, match in zip(comparison.layers(a), found.matches, strict=True):
+        best = "-" if match.match is None else shown[match.match] + (" =" if match.tied else "")
+        rows.append(
+            (
+                shown_name(layer),
+                number(match.depth, 2),
+                best,
+                number(match.match_depth, 2),
+                number(match.cka),
+                interval(match.low, match.high),
+            )
+        )
+    show_table(
+        [f"layer of {a}", "depth", f"most similar of {b}", "depth", "CKA", "95% interval"],
+        rows,
+        title=f"{a} and {b}",
+        right=(1, 3, 4),
+    )
+    if any(match.tied for match in found.matches):
+        print(f"=: a tie, another layer of {b} is as similar")
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """A comparison: the first model with each other one, and all models with each other where there are several."""
+    first, *others = comparison.names
+    for other in others or [first]:
+        show_correspondence(comparison, first, other)
+    if len(others) > 1:
+        table = comparison.models()
+        show_table(
+            ["mean CKA at equal depth", *comparison.names],
+            [(name, *(number(value, 2) for value in row)) for name, row in zip(comparison.names, table, strict=True)],
+            right=range(1, len(comparison.names) + 1),
+        )
+    rep = comparison[first]
+    sizes = (
+        f"{rep.batch_sizes[0]}"
+        if len(set(rep.batch_sizes)) == 1
+        else f"{rep.batch_sizes[0]} (the last {rep.batch_sizes[-1]})"
+    )
+    print(
+        f"{rep.n_examples:,} examples in {len(rep.minibatches)} minibatches of {sizes}, {comparison.estimator} "
+        "estimator."
+    )
+    if int(sum(n == 0 for n in rep.passes)) < 8:
+        print("Intervals need at least 8 minibatches: give more examples or a smaller --batch-size.")

@@ -1,0 +1,89 @@
+"""The demo: three trained CNNs and a trained Transformer compared on digits that none was trained on.
+
+Models and data ship with the package; everything printed and drawn is computed then and there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cka_plugin import sample
+from cka_plugin.compare import compare
+from cka_plugin.comparison import Comparison
+from cka_plugin.console import number, show_correspondence, show_table
+
+TRANSFORMER = "vit"
+FIRST_CNN = "narrow"
+
+
+def run(out: Path, as_json: bool = False, progress: bool = True) -> Comparison:
+    """Compare the models that come with the package, print what is found, and draw the heatmap of every pair.
+
+    Args:
+        out: folder for the pictures; made if it is not there.
+        as_json: print the comparison as JSON instead.
+        progress: show a progress bar in a terminal.
+
+    Returns:
+        The comparison.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    comparison = compare(sample.models(), data="sample:digits", progress=progress)
+    pictures = draw(comparison, out)
+    if as_json:
+        result = comparison.to_dict()
+        result["block_structure"] = {name: comparison.block_structure(name).to_dict() for name in comparison.names}
+        result["errors"] = comparison.errors(FIRST_CNN, TRANSFORMER).to_dict()
+        result["pictures"] = [str(path) for path in pictures]
+        print(json.dumps(result, indent=1, allow_nan=False))
+        return comparison
+    first = comparison[FIRST_CNN]
+    print(f"{len(comparison.names)} trained models on {first.n_examples} handwritten digits that none was trained on\n")
+    show_correspondence(comparison, FIRST_CNN, TRANSFORMER)
+    print()
+    show_models(comparison)
+    print()
+    for name in comparison.names:
+        structure = comparison.block_structure(name)
+        print(f"Block structure of {name}: {structure.verdict}. {structure.reason}")
+    print()
+    print(comparison.errors(FIRST_CNN, TRANSFORMER))
+    print()
+    print(f"Heatmaps: {pictures[0]} and {len(pictures) - 1} more, one for each pair of models, in {out}")
+    return comparison
+
+
+def show_models(comparison: Comparison) -> None:
+    """Accuracy of each model, and with each other one the mean CKA at equal depth and how often predictions agree."""
+    names = comparison.names
+    similarity = comparison.models()
+    rows: list[tuple[Any, ...]] = []
+    for i, name in enumerate(names):
+        mine = comparison[name]
+        cells = []
+        for j, other in enumerate(names):
+            both = comparison[other].predictions
+            assert mine.predictions is not None
+            assert both is not None
+            agreement = float((mine.predictions == both).mean())
+            cells.append("" if i == j else f"{number(similarity[i, j], 2)} / {agreement:.1%}")
+        rows.append((name, sample.MODELS[name], f"{mine.accuracy:.1%}", *cells))
+    show_table(
+        ["model", "what it is", "accuracy", *names], rows, title="Mean CKA at equal depth / agreement of predictions"
+    )
+
+
+def draw(comparison: Comparison, out: Path) -> list[Path]:
+    """One picture of all pairs, and one of each pair."""
+    from cka_plugin.report.plots import pair_grid
+
+    names = comparison.names
+    paths = [out / "all-pairs.png"]
+    pair_grid(comparison).savefig(paths[0])
+    for i, a in enumerate(names):
+        for b in names[i:]:
+            paths.append(out / f"{a}-{b}.png")
+            comparison.plot(a, b).savefig(paths[-1])
+    return paths

@@ -1,0 +1,153 @@
+"""The models that a project guards: the table `[tool.cka-plugin]` of its `pyproject.toml`.
+
+    [tool.cka-plugin]                       # what holds for all
+    data = "tests/images"
+    min-cka = 0.99
+
+    [tool.cka-plugin.models.detector]
+    model = "python:detector.build:load"    # a function without arguments that returns the module
+    baseline = "baselines/detector.safetensors"
+    thresholds = { "stages.3.*" = 0.95, head = 0.999 }
+
+Paths are relative to the file.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+PATHS = ("baseline", "data", "labels", "checkpoint")
+CHECK = {"min_cka", "thresholds", "max_accuracy_drop", "max_class_drop", "max_churn", "block_structure", "match"}
+RUN = {"labels", "checkpoint", "device", "precision", "on_error"}
+BASELINE = {"granularity", "batch_size", "max_examples", "float16", "keep_examples", "pooling", "seed"}
+KNOWN = {"model", "baseline", "data"} | CHECK | RUN | BASELINE
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """One guarded model.
+
+    Attributes:
+        name: in messages and reports.
+        model: as for `represent`, or `python:module:function`.
+        baseline: its file.
+        data: as for `represent`; None where the baseline holds the examples.
+        check: further arguments of `check`.
+        baseline_options: further arguments of `make_baseline`.
+    """
+
+    name: str
+    model: str
+    baseline: Path
+    data: Any = None
+    check: dict[str, Any] = field(default_factory=dict)
+    baseline_options: dict[str, Any] = field(default_factory=dict)
+
+
+def read_guarded(path: Path) -> list[Guarded]:
+    """The guarded models of a `pyproject.toml`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no TOML, guards no models, or has keys that mean nothing.
+    """
+    table = read_toml(path).get("tool", {}).get("cka-plugin", {})
+    models = table.get("models", {})
+    if not models:
+        raise ValueError(f"{path} guards no models: expected [tool.cka-plugin.models.NAME] with model, baseline, data")
+    common = {key: value for key, value in table.items() if key != "models"}
+    return [_guarded(path, name, {**common, **own}) for name, own in models.items()]
+
+
+def _guarded(path: Path, name: str, table: Mapping[str, Any]) -> Guarded:
+    values = {key.replace("-", "_"): value for key, value in table.items()}
+    unknown = sorted(set(values) - KNOWN)
+    if unknown:
+        raise ValueError(
+            f"{path}: {', '.join(unknown)} of model {name} means nothing: known are {', '.join(sorted(KNOWN))}"
+        )
+    for key in ("model", "baseline"):
+        if not isinstance(values.get(key), str):
+            raise ValueError(f'{path}: model {name} needs {key} = "..."')
+    for key in PATHS:
+        if isinstance(values.get(key), str) and not values[key].startswith("sample:"):
+            values[key] = str(path.parent / values[key])
+    if isinstance(values.get("thresholds"), str):
+        values["thresholds"] = read_thresholds(path.parent / values["thresholds"])
+    check = {key: values[key] for key in CHECK | RUN if key in values}
+    if "thresholds" in check:
+        check["min_cka"] = with_default(check.pop("thresholds"), check.get("min_cka"))
+    options = {key: values[key] for key in BASELINE | RUN if key in values}
+    model = values["model"]
+    model = str(path.parent / model) if (path.parent / model).exists() else model
+    return Guarded(name, model, Path(values["baseline"]), values.get("data"), check, options)
+
+
+def read_thresholds(path: Path) -> dict[str, float]:
+    """A table of thresholds from a TOML file: `"stages.3.*" = 0.95` lines, at its top or under `[thresholds]`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no TOML, or holds something that is no number.
+    """
+    table = read_toml(path)
+    table = table.get("thresholds", table)
+    for key, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(
+                f'{path}: threshold {key} = {value!r}: expected a number; quote names with dots: "stages.3" = 0.95'
+            )
+    return {str(key): float(value) for key, value in table.items()}
+
+
+def with_default(table: Mapping[str, float], default: float | None) -> dict[str, float]:
+    """A table of thresholds whose other layers have `default`, where the table does not say itself."""
+    return dict(table) if default is None else {"default": default, **table}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no TOML; the message names the file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no TOML: {error}") from error
+
+
+def build(model: str) -> Any:
+    """A model as `represent` takes it: `python:module:function` is called, everything else is passed on.
+
+    Raises:
+        ValueError: the module or the function does not exist.
+
+    Example:
+        >>> build("resnet18"), type(build("python:torch.nn:Identity")).__name__
+        ('resnet18', 'Identity')
+    """
+    if not model.startswith("python:"):
+        return model
+    module, colon, function = model.removeprefix("python:").partition(":")
+    if not colon:
+        raise ValueError(f"model {model!r}: expected python:package.module:function")
+    here = str(Path.cwd())
+    if here not in sys.path:  # as with `python -m`
+        sys.path.insert(0, here)
+    try:
+        made = import_module(module)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"model {model!r}: {error}") from error
+    if not callable(getattr(made, function, None)):
+        raise ValueError(f"model {model!r}: {module} has no function {function!r}")
+    return getattr(made, function)()

@@ -1,0 +1,123 @@
+"""Pictures of comparisons (matplotlib): the heatmap of one pair of models, and of every pair in a grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cka_plugin.adapters.base import Layer
+from cka_plugin.similarity import Floats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from cka_plugin.comparison import Comparison
+
+COLORS = "magma"
+MOST_TICKS = 26  # more labels than this would overlap: every second, third, ... is shown
+
+
+def heatmap(
+    matrix: Floats,
+    layers_a: Sequence[Layer],
+    layers_b: Sequence[Layer],
+    name_a: str = "",
+    name_b: str = "",
+    axes: Axes | None = None,
+    title: str | None = None,
+    bar: bool = True,
+) -> Figure:
+    """CKA of every layer of one model (vertical, from the bottom) with every layer of another (horizontal).
+
+    Colours span 0 to 1; values outside, which unbiased CKA may have, are drawn in the end colours and marked by the
+    pointed
+    ends of the colour bar. Layers without a similarity (NaN) are grey.
+
+    Args:
+        matrix: (layers_a, layers_b).
+        layers_a: their layers, for the labels.
+        layers_b: likewise.
+        name_a: name of the model on the vertical axis.
+        name_b: on the horizontal axis.
+        axes: where to draw; a new figure by default.
+        title: over the picture.
+        bar: draw the colour bar.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib import colormaps
+
+    if axes is None:
+        size = float(np.clip(2.2 + 0.16 * max(matrix.shape), 4.2, 11.0))
+        axes = new_figure(size + 1.2, size).add_subplot()
+    colors = colormaps[COLORS].with_extremes(bad="0.7")
+    image = axes.imshow(np.ma.masked_invalid(matrix), origin="lower", cmap=colors, vmin=0.0, vmax=1.0, aspect="auto")
+    _ticks(axes, "x", layers_b)
+    _ticks(axes, "y", layers_a)
+    axes.set_xlabel(name_b)
+    axes.set_ylabel(name_a)
+    if title is not None:
+        axes.set_title(title, fontsize="medium")
+    figure = axes.figure
+    if bar:
+        finite = matrix[np.isfinite(matrix)]
+        low, high = bool((finite < 0).any()), bool((finite > 1).any())
+        extend = "both" if low and high else "min" if low else "max" if high else "neither"
+        figure.colorbar(image, ax=axes, label="CKA", extend=extend, fraction=0.046, pad=0.03)
+    return figure  # type: ignore[return-value]
+
+
+def pair_grid(comparison: Comparison) -> Figure:
+    """The heatmap of every model with every other, and with itself on the diagonal."""
+    names = comparison.names
+    count = len(names)
+    side = float(np.clip(12.0 / count, 1.6, 4.5))
+    figure = new_figure(side * count + 1.2, side * count)
+    image = None
+    for row, a in enumerate(names):
+        for column, b in enumerate(names):
+            axes = figure.add_subplot(count, count, row * count + column + 1)
+            heatmap(comparison.matrix(a, b), comparison.layers(a), comparison.layers(b), axes=axes, bar=False)
+            image = axes.images[0]
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if row == count - 1:
+                axes.set_xlabel(b)
+            if column == 0:
+                axes.set_ylabel(a)
+    if image is not None:
+        figure.colorbar(image, ax=figure.axes, label="CKA", fraction=0.03, pad=0.02)
+    return figure
+
+
+def plot(comparison: Comparison, a: str | None = None, b: str | None = None) -> Figure:
+    """One pair where it is named (or there are two models or fewer); every pair otherwise."""
+    if a is None and b is None and len(comparison.names) > 2:
+        return pair_grid(comparison)
+    first, second = comparison.pair(a, b)
+    first_rep = comparison[first]
+    title = f"{first_rep.n_examples:,} examples in minibatches of {first_rep.batch_sizes[0]}, {comparison.estimator}"
+    matrix = comparison.matrix(first, second)
+    return heatmap(matrix, comparison.layers(first), comparison.layers(second), first, second, title=title)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure in inches, apart from pyplot's global state."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", dpi=120)
+
+
+def _ticks(axes: Any, side: str, layers: Sequence[Layer]) -> None:
+    step = math.ceil(len(layers) / MOST_TICKS)
+    places = list(range(0, len(layers), step))
+    labels = [layers[place].name for place in places]
+    if side == "x":
+        axes.set_xticks(places, labels, rotation=90, fontsize=7)
+    else:
+        axes.set_yticks(places, labels, fontsize=7)

@@ -1,0 +1,53 @@
+"""A callback for Lightning that logs CKA on a probe set, to whatever loggers the trainer has."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from cka_plugin.training.probe import Probe
+
+if TYPE_CHECKING or find_spec("lightning") is not None:
+    from lightning.pytorch import Callback
+else:
+    from pytorch_lightning import Callback
+
+
+class CKACallback(Callback):
+    """Logs CKA to the start, to the previous epoch and to a baseline, at the end of each training epoch.
+
+        Trainer(callbacks=[CKACallback(Probe(images), part="net")])
+
+    Only the first process measures; the others go on.
+
+    Args:
+        probe: what is measured; see `Probe`.
+        part: path of the network inside the `LightningModule`; the module itself by default.
+        every: measure at the end of every so many epochs.
+    """
+
+    def __init__(self, probe: Probe, part: str = "", every: int = 1) -> None:
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every = {every}: expected 1 or more epochs")
+        self.probe = probe
+        self.part = part
+        self.every = every
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """The state that training starts from."""
+        if trainer.is_global_zero:
+            self.probe.start(self._network(pl_module))
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Measure and log."""
+        if not trainer.is_global_zero or (trainer.current_epoch + 1) % self.every:
+            return
+        figures = self.probe.measure(self._network(pl_module))
+        for logger in trainer.loggers:
+            logger.log_metrics(figures, step=trainer.global_step)
+
+    def _network(self, pl_module: nn.Module) -> nn.Module:
+        return pl_module.get_submodule(self.part)

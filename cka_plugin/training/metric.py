@@ -1,0 +1,84 @@
+"""CKA of two streams of activations as a metric of torchmetrics, which adds up over processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from cka_plugin.kernels import KERNELS, MIN_EXAMPLES, as_rows, gram, recover_centered, u_center
+from cka_plugin.similarity import check_estimator
+
+
+class CKA(Metric):
+    """Minibatch CKA of two streams of activations: each `update` is one minibatch, in every process.
+
+    The state is three sums, so processes and parts add up exactly: `sync`, `merge_state` and `forward` work as in any
+    metric.
+
+    Args:
+        kernel: `linear` or `rbf`.
+        estimator: `unbiased` or `biased`.
+        bandwidth: for `rbf`, σ as a multiple of the median distance.
+        options: as for `torchmetrics.Metric`.
+
+    Source: Nguyen, Raghu & Kornblith 2021, eq. 2 and 3.
+
+    Example:
+        >>> metric = CKA()
+        >>> for _ in range(3):
+        ...     x = torch.randn(32, 8)
+        ...     metric.update(x, 2 * x.flip(1) + 1)
+        >>> round(float(metric.compute()), 6)
+        1.0
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    xy: Tensor
+    xx: Tensor
+    yy: Tensor
+
+    def __init__(
+        self, kernel: str = "linear", estimator: str = "unbiased", bandwidth: float = 0.5, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        if kernel not in KERNELS:
+            raise ValueError(f"kernel {kernel!r}: expected one of {', '.join(KERNELS)}")
+        check_estimator(estimator)
+        self.kernel, self.estimator, self.bandwidth = kernel, estimator, bandwidth
+        for name in ("xy", "xx", "yy"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, x: Tensor, y: Tensor) -> None:
+        """Add one minibatch.
+
+        Args:
+            x: (n, ...) activations, at least 4 examples; further axes are flattened.
+            y: (n, ...) of the same examples.
+
+        Raises:
+            ValueError: unequal numbers of examples, or fewer than 4.
+        """
+        if len(x) != len(y) or len(x) < MIN_EXAMPLES:
+            raise ValueError(
+                f"a minibatch of {len(x)} and {len(y)} examples: expected the same examples, at least {MIN_EXAMPLES}"
+            )
+        k, l = self._centred(x), self._centred(y)
+        self.xy += (k * l).sum()
+        self.xx += (k * k).sum()
+        self.yy += (l * l).sum()
+
+    def compute(self) -> Tensor:
+        """The CKA of all minibatches so far, a float64 scalar; NaN where a stream is constant or not finite."""
+        return self.xy / (self.xx.sqrt() * self.yy.sqrt())
+
+    def _centred(self, x: Tensor) -> Tensor:
+        rows = as_rows(x.detach().double())
+        k, exponent = gram(rows, self.kernel, self.bandwidth)
+        a, diagonal = u_center(k)
+        centred = a if self.estimator == "unbiased" else recover_centered(a, diagonal)
+        return torch.ldexp(centred, exponent)

@@ -1,0 +1,114 @@
+"""A fixed probe set, on which a model in training is compared with what it was."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from cka_plugin.baseline import BATCH_SIZE, Baseline, represent_as
+from cka_plugin.compare import represent
+from cka_plugin.comparison import Comparison
+from cka_plugin.representation import Representation, listed
+from cka_plugin.warnings import CKAWarning
+
+
+class Probe:
+    """Measures how far a model has moved, layer by layer, without disturbing its training.
+
+    The model's mode, gradients, hooks and all random states are afterwards what they were: a run with a probe gives the
+    same weights, bit by bit, as one without. Nothing of it stays on the model's device.
+
+    Args:
+        data: the probe set, as for `represent`: some 256 examples that can be read again and again. Given a `baseline`
+            that keeps its examples, it may be left out.
+        baseline: a baseline (or its file) of the same examples, to compare with as well.
+        labels: classes of the examples, where `data` has none; they are not needed.
+        batch_size: examples a CKA minibatch.
+        options: granularity, pooling, max_examples, transforms, precision, ...: as for `represent`.
+
+    Raises:
+        ValueError: no data.
+
+    Example:
+        >>> import torch
+        >>> net, x = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)), torch.randn(64, 8)
+        >>> probe = Probe(x, granularity="module")
+        >>> probe.start(net)
+        >>> _ = nn.init.normal_(net[2].weight)
+        >>> figures = probe.measure(net)
+        >>> sorted(figures)[:3], round(figures["cka/start/0"], 6)
+        (['cka/previous/0', 'cka/previous/1', 'cka/previous/head'], 1.0)
+    """
+
+    def __init__(
+        self,
+        data: Any = None,
+        baseline: Baseline | str | os.PathLike[str] | None = None,
+        *,
+        labels: Any = None,
+        batch_size: int = BATCH_SIZE,
+        **options: Any,
+    ) -> None:
+        self.baseline = Baseline.load(baseline) if isinstance(baseline, str | os.PathLike) else baseline
+        if data is None and (self.baseline is None or self.baseline.examples is None):
+            raise ValueError("a probe needs data: give the examples, or a baseline that keeps them")
+        if hasattr(data, "__next__"):
+            raise ValueError("the probe set is read again and again: give a list, a data set or a loader, no generator")
+        self.data = data
+        self.options = {"labels": labels, "batch_size": batch_size, **options}
+        self._first: Representation | None = None
+        self._previous: Representation | None = None
+
+    def start(self, model: nn.Module) -> None:
+        """Take the model as it is now for the start."""
+        self._first = self._previous = self._represent(model)
+
+    def measure(self, model: nn.Module) -> dict[str, float]:
+        """CKA of each layer to the start, to the last measurement and to the baseline; without a start, this is it.
+
+        Returns:
+            `cka/start/{layer}`, `cka/previous/{layer}`, `cka/baseline/{layer}`, and `cka/{which}/lowest` of each;
+            layers that are dead or not finite have no figure.
+        """
+        if self._first is None or self._previous is None:
+            self.start(model)
+        assert self._first is not None
+        assert self._previous is not None
+        now = self._represent(model)
+        figures = {**_figures("start", self._first, now), **_figures("previous", self._previous, now)}
+        if self.baseline is not None:
+            figures.update(_figures("baseline", self.baseline.representation, now))
+        self._previous = now
+        return figures
+
+    def _represent(self, model: nn.Module) -> Representation:
+        # The model stays where it trains; a device of its own would be moved to and back.
+        device = next((str(tensor.device) for tensor in [*model.parameters(), *model.buffers()]), "cpu")
+        options = {"device": device, "progress": False, **self.options}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CKAWarning)  # a dead layer has no figure: that says it
+            if self.baseline is not None:
+                return represent_as(self.baseline, {"model": model}, self.data, **options)
+            return represent({"model": model}, self.data, like=self._first, **options)
+
+
+def _figures(which: str, before: Representation, now: Representation) -> dict[str, float]:
+    comparison = Comparison([before.renamed("before"), now.renamed("now")])
+    matrix = comparison.matrix("before", "now")
+    places = {layer.name: position for position, layer in enumerate(now.layers)}
+    pairs = [(name, i, places[name]) for i, name in enumerate(before.layer_names) if name in places]
+    if not pairs:
+        raise ValueError(
+            f"the model in training has {listed(now.layer_names)}, what it is compared with"
+            f" {listed(before.layer_names)}: no layer in common; give the granularity of the baseline, or the part of"
+            " the module that it is of"
+        )
+    values = {name: float(matrix[i, j]) for name, i, j in pairs if np.isfinite(matrix[i, j])}
+    figures = {f"cka/{which}/{name}": value for name, value in values.items()}
+    if values:
+        figures[f"cka/{which}/lowest"] = min(values.values())
+    return figures

@@ -1,0 +1,161 @@
+"""Every Hugging Face type: what it takes, and that raw examples run through it, padded or not, to the same averages."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import transformers as hf
+from PIL import Image
+from torch import Tensor, nn
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+from cka_plugin.adapters.base import Layer, first_tensor
+from cka_plugin.adapters.transformers_inputs import forward, has_placeholders, mask, preparation
+from cka_plugin.pooling import examples_first, pool
+from tests.meta_run import meta_run
+from tests.test_transformers_inputs import TEXTS, sounds, word_tokenizer
+from tests.tiny_transformers import tiny
+
+SECONDS = 90
+PARAMETERS = 120_000_000
+IMAGES = [
+    Image.fromarray(np.random.default_rng(i).integers(0, 256, shape, dtype=np.uint8))
+    for i, shape in enumerate([(48, 64, 3), (80, 48, 3)])
+]
+EXAMPLES: dict[str, list[Any]] = {"image": IMAGES, "text": TEXTS, "audio": sounds(16_000, 25_000)}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one type: `right`, `ran`, `refused`, `unbuilt`, `large`, `slow`, `failed`, `unmasked` or `leaks`.
+
+    `right`: the first example has the same average of every block alone and beside a longer one; `ran`: the shapes of the
+    default configuration fit.
+    """
+
+    verdict: str
+    reason: str = ""
+
+
+class Slow(BaseException):
+    pass
+
+
+def types() -> list[str]:
+    return list(MODEL_MAPPING_NAMES)
+
+
+def on_meta(model_type: str, small: bool = False) -> nn.Module:
+    config_class = CONFIG_MAPPING[model_type]
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return hf.AutoModel.from_config(tiny(config_class) if small else config_class()).eval()
+
+
+def outcome(model_type: str) -> Outcome:
+    """What becomes of a type: of a small model of it, else of its default configuration on the meta device."""
+    found = in_small(model_type)
+    return on_shapes(model_type, found) if found.verdict in ("unbuilt", "large", "slow", "failed") else found
+
+
+def on_shapes(model_type: str, small: Outcome) -> Outcome:
+    """Whether prepared raw examples run through the type's default configuration, where only shapes are computed."""
+    try:
+        model = on_meta(model_type)
+    except Exception as error:
+        return Outcome("unbuilt", f"{type(error).__name__}: {error}")
+    try:
+        prepared = preparation(model, word_tokenizer())
+    except (ValueError, RuntimeError) as error:
+        return Outcome("refused", str(error))
+    try:
+        with meta_run():
+            for examples in raw_sets(model, prepared.kinds):
+                forward(model, prepared.collate(examples))
+    except Exception as error:
+        return Outcome("failed", f"{type(error).__name__}: {error}; small: {small.reason}")
+    return Outcome("ran", small.reason)
+
+
+def raw_sets(model: nn.Module, kinds: tuple[str, ...]) -> list[list[Any]]:
+    """Tuples of all kinds, or each kind by itself where only the model's own processor could join them."""
+    sets = [EXAMPLES[kind] for kind in kinds]
+    return sets if len(sets) == 1 or has_placeholders(model) else [list(zip(*sets, strict=True))]
+
+
+def in_small(model_type: str) -> Outcome:
+    """Build the type small, prepare two raw examples, and compare the first alone and beside the second."""
+    try:
+        model = on_meta(model_type, small=True)
+    except Exception as error:
+        return Outcome("unbuilt", f"{type(error).__name__}: {error}")
+    if sum(p.numel() for p in model.parameters()) > PARAMETERS:
+        return Outcome("large")
+    torch.manual_seed(0)
+    model = hf.AutoModel.from_config(tiny(CONFIG_MAPPING[model_type])).eval()
+    try:
+        prepared = preparation(model, word_tokenizer())
+    except (ValueError, RuntimeError) as error:
+        return Outcome("refused", str(error))
+    sets = raw_sets(model, prepared.kinds)
+    try:
+        found = [compared(model, prepared.collate(examples), prepared.collate(examples[:1])) for examples in sets]
+    except Exception as error:
+        return Outcome("failed", f"{type(error).__name__}: {error}")
+    return next((o for o in found if o.verdict != "right"), Outcome("right"))
+
+
+def compared(model: nn.Module, both: Any, alone: Any) -> Outcome:
+    """Whether every block of tokens or frames has a mask, under which padding changes nothing."""
+    sequences = isinstance(both, dict) and any(key in both for key in ("input_ids", "input_values", "input_features"))
+    together, single = activations(model, both, 2), activations(model, alone, 1)
+    for layer, x in together.items():
+        if x.ndim != 3 or layer not in single or not sequences:
+            continue
+        seen, own = mask(model, layer, both, x.shape[1]), mask(model, layer, alone, single[layer].shape[1])
+        if seen is None or own is None:
+            if set(both) & {"pixel_values", "pixel_values_videos"}:
+                continue  # patches
+            return Outcome("unmasked", f"{layer.name}: {tuple(x.shape)}")
+        expected = pool(single[layer], "auto", own)
+        found = pool(x, "auto", seen)[:1]
+        if found.shape != expected.shape or (found - expected).norm() > 1e-4 * expected.norm():
+            return Outcome("leaks", f"{layer.name}: {(found - expected).norm() / expected.norm():.1e}")
+    return Outcome("right")
+
+
+def activations(model: nn.Module, inputs: Any, n: int) -> dict[Layer, Tensor]:
+    """What each numbered block returned, the first time that it ran."""
+    seen: dict[Layer, Tensor] = {}
+
+    def hook(layer: Layer) -> Any:
+        def keep(module: nn.Module, args: Any, output: Any) -> None:
+            x = first_tensor(output, n)
+            if x is not None and layer not in seen:
+                seen[layer] = examples_first(x, n, module)
+
+        return keep
+
+    handles = [module.register_forward_hook(hook(layer)) for layer, module in blocks(model)]
+    try:
+        with torch.inference_mode():
+            torch.manual_seed(0)
+            forward(model, inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def blocks(model: nn.Module) -> Iterator[tuple[Layer, nn.Module]]:
+    from cka_plugin.adapters.transformers_layers import layers
+
+    for layer in layers(model, "block"):
+        if layer.kind == "block":
+            yield layer, model.get_submodule(layer.path)

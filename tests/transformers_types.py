@@ -1,0 +1,94 @@
+"""Every model type of transformers, built on the meta device from its default configuration."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+# Types whose default configuration states no architecture: what it lacks or contradicts, as the models' own
+# documentation and checkpoints have it.
+COMPLETED: dict[str, dict[str, Any]] = {
+    "autoformer": {"prediction_length": 24},
+    "chameleon": {"vocabulary_map": {"<image>": 4}},
+    "dots1": {"n_routed_experts": 8, "n_shared_experts": 2, "moe_intermediate_size": 64, "num_experts_per_tok": 2},
+    "emu3": {"vocabulary_map": {"<image>": 4}},
+    "esm": {"vocab_size": 33},
+    "hunyuan_v1_dense": {"head_dim": 128},
+    "hunyuan_v1_moe": {"head_dim": 128},
+    "hunyuan_vl": {"text_config": {"head_dim": 128}},
+    "hunyuan_vl_text": {"head_dim": 128},
+    "informer": {"prediction_length": 24},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 16},
+    "ministral": {"head_dim": 128},
+    "moonshine_streaming": {"num_key_value_heads": 8},
+    "nemotron": {"num_key_value_heads": 48},
+    "time_series_transformer": {"prediction_length": 24},
+    "timm_backbone": {"backbone": "resnet18"},
+}
+# Settings without which a default configuration builds, but its forward pass fails.
+RUNNABLE: dict[str, Callable[[Any], None]] = {}
+
+
+def all_types() -> list[str]:
+    """The model types that have a model class."""
+    from transformers import CONFIG_MAPPING
+
+    with_model = {model_type for mapping in _mappings() for model_type in mapping}
+    return [model_type for model_type in CONFIG_MAPPING if model_type in with_model]
+
+
+def classes_of(model_type: str) -> list[str]:
+    """The model classes of a type: the bare model first, then those with a task."""
+    found: dict[str, None] = {}
+    for mapping in _mappings():
+        names = mapping.get(model_type, ())
+        found.update(dict.fromkeys([names] if isinstance(names, str) else names))
+    return list(found)
+
+
+def _mappings() -> Iterator[dict[str, Any]]:
+    from transformers.models.auto import modeling_auto
+
+    first = modeling_auto.MODEL_MAPPING_NAMES
+    yield first
+    for name, mapping in vars(modeling_auto).items():
+        if name.endswith("_MAPPING_NAMES") and name != "CONFIG_MAPPING_NAMES" and mapping is not first:
+            yield mapping
+
+
+def build(model_type: str, class_name: str | None = None) -> nn.Module:
+    """A model of a type on the meta device; of several classes, the first that its default configuration fits.
+
+    Raises:
+        Exception: what the first class raises, where none can be built.
+    """
+    import transformers
+
+    refused: Exception | None = None
+    for name in [class_name] if class_name else classes_of(model_type):
+        try:
+            with warnings.catch_warnings(), torch.device("meta"):
+                warnings.simplefilter("ignore")
+                config = transformers.CONFIG_MAPPING[model_type](**COMPLETED.get(model_type, {}))
+                model: nn.Module = getattr(transformers, name)(config)
+        except Exception as error:  # a default configuration may fail in any way; the next class may take it
+            refused = refused or error
+        else:
+            _restore_sizes(model)
+            return model.eval()
+    raise refused or ValueError(f"{model_type!r} has no model class")
+
+
+def _restore_sizes(model: nn.Module) -> None:
+    """Give the convolutions of audio codecs back the sizes that they hold as buffers, which have no values on meta."""
+    for module in model.modules():
+        convolution = getattr(module, "conv", None)
+        if isinstance(convolution, nn.Conv1d) and "padding_total" in dict(module.named_buffers(recurse=False)):
+            size = (convolution.kernel_size[0] - 1) * convolution.dilation[0] + 1
+            stride = convolution.stride[0]
+            for name, value in {"stride": stride, "kernel_size": size, "padding_total": size - stride}.items():
+                module.register_buffer(name, torch.tensor(value), persistent=False)
