@@ -95,8 +95,8 @@ def layers(model: nn.Module, granularity: str = "block") -> list[Layer]:
         ValueError: an unknown granularity, or a model whose layers cannot be told.
 
     Example:
-        >>> [layer.name for layer in layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), "module")]
-        ['0', '1']
+        >>> [layer.name for layer in layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2)), "module")]
+        ['0', '1', 'head']
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"expected an nn.Module; given {type(model).__name__}")
