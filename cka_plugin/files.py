@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.representation import Minibatch, Representation
+from cka_plugin.tensorfile import read_tensors, write_atomically, write_tensors
 
 FORMAT = "cka_plugin"
 VERSION = 1
@@ -75,20 +75,18 @@ def _save(
     extra: dict[str, Any] | None = None,
     attached: Mapping[str, np.ndarray[Any, Any]] | None = None,
 ) -> Path:
-    from safetensors.numpy import save_file
-
-    tensors = {ATTACHED + name: np.ascontiguousarray(array) for name, array in (attached or {}).items()}
+    tensors = {ATTACHED + name: array for name, array in (attached or {}).items()}
     models = []
     for number, rep in enumerate(representations):
         prefix = f"{number}/"
         for position, minibatch in enumerate(rep.minibatches):
-            tensors[f"{prefix}vectors.{position}"] = np.ascontiguousarray(minibatch.vectors)
-            tensors[f"{prefix}diagonals.{position}"] = np.ascontiguousarray(minibatch.diagonals)
+            tensors[f"{prefix}vectors.{position}"] = minibatch.vectors
+            tensors[f"{prefix}diagonals.{position}"] = minibatch.diagonals
             tensors[f"{prefix}positions.{position}"] = minibatch.positions
         for name in ("fingerprints", "ranks", "exponents", "logits", "labels"):
             value = getattr(rep, name)
             if value is not None:
-                tensors[prefix + name] = np.ascontiguousarray(value)
+                tensors[prefix + name] = value
         models.append(
             {
                 "name": rep.name,
@@ -105,47 +103,18 @@ def _save(
         )
     metadata = {"format": FORMAT, "version": str(VERSION), "kind": kind, "models": json.dumps(models)}
     metadata.update(extra or {})
-    return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
-
-
-def write_atomically(path: str | os.PathLike[str], write: Any) -> Path:
-    """Let `write` make a temporary file beside `path`, bring it to the disk, and put it in the place of `path`.
-
-    The earlier file stays whole until the new one is; a failed write leaves nothing behind.
-
-    Raises:
-        OSError: the folder does not exist or cannot be written, or the disk is full.
-    """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
-        write(temporary)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files
-        os.replace(temporary, path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, Exception) and not isinstance(error, OSError) and "No space left" in str(error):
-            raise OSError(f"cannot write {path}: {error}") from error
-        raise
-    return path
+    return write_atomically(path, lambda file: write_tensors(file, tensors, metadata))
 
 
 def load_file(path: str | os.PathLike[str]) -> tuple[str, list[Representation], dict[str, str]]:
     """Read a file of this package: its kind (`representation` or `comparison`), what it holds, its metadata.
 
+    The vectors of a large file are read when they are used (`tensorfile.read_tensors`).
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: truncated, foreign, or of a newer format.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
@@ -161,10 +130,9 @@ def load_file(path: str | os.PathLike[str]) -> tuple[str, list[Representation], 
         )
     try:
         models = json.loads(metadata["models"])
-        with safe_open(str(path), framework="numpy") as file:
-            held = set(file.keys())
-            representations = [_read_model(file, held, number, model) for number, model in enumerate(models)]
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        held = read_tensors(path)
+        representations = [_read_model(held, number, model) for number, model in enumerate(models)]
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
     return metadata["kind"], representations, metadata
 
@@ -181,12 +149,12 @@ def _read_metadata(path: Path) -> dict[str, str] | None:
     return metadata if metadata.get("format") == FORMAT else None
 
 
-def _read_model(file: Any, held: set[str], number: int, model: dict[str, Any]) -> Representation:
+def _read_model(held: dict[str, Any], number: int, model: dict[str, Any]) -> Representation:
     def tensor(name: str) -> Any:
-        return file.get_tensor(f"{number}/{name}")
+        return held[f"{number}/{name}"]
 
     def maybe(name: str) -> Any:
-        return tensor(name) if f"{number}/{name}" in held else None
+        return held.get(f"{number}/{name}")
 
     minibatches = [
         Minibatch(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 import tempfile
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,15 +57,21 @@ def available_bytes() -> int:
 class VectorStore:
     """Arrays in memory while they fit the budget; the rest in files that go when the last array does.
 
+    The files lie in the system's folder for temporary files (`TMPDIR`), which should not itself be in memory.
+
     Args:
         budget: bytes in memory; see `budget_bytes`.
     """
+
+    SEGMENT_BYTES = 64 * 2**20  # arrays share files: a process may map some 65,000, fewer than there can be minibatches
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
         self.used = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._files = 0
+        self._segment: np.memmap[Any, Any] | None = None
+        self._filled = 0
 
     @property
     def spilled(self) -> bool:
@@ -72,17 +79,66 @@ class VectorStore:
         return self._folder is not None
 
     def keep(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The same array, in memory or mapped from a file."""
+        """The same array, in memory or mapped from a file; it can be written to.
+
+        Raises:
+            OSError: the disk of the temporary files is full.
+        """
         if self.used + array.nbytes <= self.budget:
             self.used += array.nbytes
             return array
+        if self._segment is None or self._filled + array.nbytes > len(self._segment):
+            self._segment, self._filled = self._new_segment(max(array.nbytes, self.SEGMENT_BYTES)), 0
+        place = self._segment[self._filled : self._filled + array.nbytes]
+        mapped = place.view(array.dtype).reshape(array.shape)
+        mapped[...] = array
+        release(mapped)
+        self._filled += -(-array.nbytes // 64) * 64  # aligned as in memory
+        return mapped
+
+    def _new_segment(self, size: int) -> np.memmap[Any, Any]:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="cka-plugin-")
         path = Path(self._folder.name) / f"{self._files}.bin"
         self._files += 1
-        mapped: npt.NDArray[Any] = np.memmap(path, dtype=array.dtype, mode="w+", shape=array.shape)
-        mapped[...] = array
-        mapped.flush()  # type: ignore[attr-defined]
+        try:
+            with open(path, "wb") as file:
+                _allocate(file, size)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"no room for {size / 1e6:.0f} MB of vectors beyond max_memory in {self._folder.name}: "
+                f"{error.strerror}; free some, set TMPDIR to a larger disk, or give a larger max_memory",
+            ) from error
+        mapped = np.memmap(path, dtype=np.uint8, mode="r+", shape=(size,))
         folder = self._folder
-        weakref.finalize(mapped, lambda: folder)  # the folder lives as long as any array in it
+        weakref.finalize(mapped._mmap, lambda: folder)  # type: ignore[attr-defined]  # lives as long as what it holds
         return mapped
+
+
+def _allocate(file: IO[bytes], size: int) -> None:
+    """Take the room now: a page of a mapped file that finds the disk full kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(0, size, 1 << 20):
+        file.write(bytes(min(1 << 20, size - start)))
+
+
+def map_file(path: Path) -> npt.NDArray[np.uint8]:
+    """The bytes of a file, read when they are used; read-only."""
+    return np.memmap(path, dtype=np.uint8, mode="r")
+
+
+def release(*arrays: npt.NDArray[Any]) -> None:
+    """Let go of the memory that mapped arrays take: they are read again from their files when used again.
+
+    Arrays in memory are left alone; so is everything where the system cannot do it.
+    """
+    for array in arrays:
+        held = getattr(array, "_mmap", None)
+        if held is None or not hasattr(mmap, "MADV_DONTNEED") or not array.nbytes:
+            continue
+        start = array.ctypes.data - np.frombuffer(held, dtype=np.uint8).ctypes.data
+        first = start - start % mmap.PAGESIZE
+        held.madvise(mmap.MADV_DONTNEED, first, start + array.nbytes - first)

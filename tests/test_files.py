@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 import cka_plugin as cka
-from cka_plugin import files
+from cka_plugin import files, tensorfile
 from tests.nets import ConvNet, images
 
 
@@ -82,20 +85,89 @@ def test_a_newer_file_is_refused(representation: cka.Representation, tmp_path: P
         cka.load(path)
 
 
-def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(
-    representation: cka.Representation, tmp_path: Path, monkeypatch
+FULL_DISK = """
+import resource, signal, sys
+import cka_plugin as cka
+rep = cka.load(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+try:
+    rep.renamed("new").save(sys.argv[1])
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_a_clear_error_and_the_earlier_file_intact(
+    representation: cka.Representation, tmp_path: Path
+) -> None:
+    pytest.importorskip("resource")
+    path = representation.save(tmp_path / "net.safetensors")
+    before = path.read_bytes()
+    assert len(before) > 5_000
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, check=True)
+    assert re.search(r"cannot write .*net\.safetensors: File too large; an earlier file is as it was", done.stdout)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["net.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (OSError(28, "No space left on device"), OSError, r"cannot write .*net\.safetensors: No space left"),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+    ],
+    ids=["full disk", "Ctrl-C"],
+)
+def test_an_interrupted_write_leaves_the_earlier_file_and_nothing_else(
+    representation: cka.Representation, tmp_path: Path, monkeypatch, raised, expected, message
 ) -> None:
     path = representation.save(tmp_path / "net.safetensors")
     before = path.read_bytes()
 
-    def full(*args: object) -> None:
-        raise OSError(28, "No space left on device")
+    def stop(file, tensors, metadata) -> None:
+        file.write(b"half of a header")
+        raise raised
 
-    monkeypatch.setattr("safetensors.numpy.save_file", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(files, "write_tensors", stop)
+    with pytest.raises(expected, match=message):
         representation.renamed("new").save(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["net.safetensors"]
+
+
+def test_a_large_file_is_read_when_it_is_used(representation: cka.Representation, tmp_path: Path, monkeypatch) -> None:
+    path = representation.save(tmp_path / "net.safetensors")
+    whole = cka.load(path)
+    monkeypatch.setattr(tensorfile.read_tensors, "__defaults__", (0,))
+    mapped = cka.load(path)
+    assert isinstance(mapped.vectors[0], np.memmap)
+    assert not isinstance(whole.vectors[0], np.memmap)
+    assert np.array_equal(cka.compare(mapped).matrix(), cka.compare(whole).matrix())
+    again = mapped.save(tmp_path / "again.safetensors")
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_the_library_reads_what_is_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "bytes": rng.integers(0, 9, 3).astype(np.uint8),
+        "flags": np.array([True, False, True]),
+        "numbers": np.arange(4),
+        "half": rng.normal(size=5).astype(np.float16),
+        "empty": np.zeros((0, 3), dtype=np.float32),
+        "turned": rng.normal(size=(3, 4)).astype(np.float32).T,
+        "big-endian": rng.normal(size=3).astype(">f8"),
+    }
+    path = tmp_path / "arrays.safetensors"
+    with open(path, "wb") as file:
+        tensorfile.write_tensors(file, arrays, {"note": "Grüße"})
+    back, ours = load_file(path), tensorfile.read_tensors(path)
+    for name, array in arrays.items():
+        assert np.array_equal(back[name], array)
+        assert np.array_equal(ours[name], array)
+    with pytest.raises(TypeError, match="complex128"), open(path, "wb") as file:
+        tensorfile.write_tensors(file, {"x": np.zeros(2, dtype=complex)}, {})
 
 
 def test_writing_into_a_missing_folder_says_so(representation: cka.Representation, tmp_path: Path) -> None:
@@ -104,9 +176,6 @@ def test_writing_into_a_missing_folder_says_so(representation: cka.Representatio
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
-    import subprocess
-    import sys
-
     heavy = "timm transformers matplotlib plotly pandas torchvision sklearn datasets"
     code = f"import sys, cka_plugin; print([m for m in {heavy.split()!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
