@@ -16,6 +16,7 @@ from torch import nn
 from cka_plugin.adapters.base import Layer, spread_depths
 from cka_plugin.adapters.call_order import around, mentions
 from cka_plugin.adapters.transformers_blocks import Tower, find_towers, is_timm, submodels
+from cka_plugin.adapters.transformers_special import EMBEDDED_BY, NORM_BETWEEN_BLOCKS
 from cka_plugin.adapters.transformers_towers import common_word, name_towers
 
 
@@ -99,6 +100,10 @@ def _levels(model: nn.Module, start: str, stop: str, block: str) -> Iterator[tup
             yield path, module, parts[depth]
 
 
+def _type(model: nn.Module) -> str:
+    return getattr(getattr(model, "config", None), "model_type", "")
+
+
 def _depth(path: str) -> int:
     return path.count(".") + 1 if path else 0
 
@@ -121,6 +126,9 @@ def find_entry(model: nn.Module, tower: Tower, towers: list[Tower]) -> str | Non
     """The last module that is called before the blocks and gives what enters them."""
     if tower.ends is not None:
         return tower.ends.get("stem", tower.ends.get("embed"))
+    told = EMBEDDED_BY.get(_type(model), {}).get(tower.label)
+    if told is not None:
+        return told if told in dict(model.named_modules()) else None
     best: str | None = None
     stop = tower.blocks[0] if tower.staged else tower.container
     for path, host, inward in _levels(model, tower.root, stop, tower.blocks[0]):
@@ -151,6 +159,8 @@ def find_norm(model: nn.Module, tower: Tower, towers: list[Tower]) -> str | None
     """The norm that is called after the blocks, before any layer with weights of its own and before another tower."""
     if tower.ends is not None:
         return tower.ends.get("norm")
+    if NORM_BETWEEN_BLOCKS.get(_type(model)) == tower.label:
+        return None
     alone = len(towers) == 1 or isinstance(model.get_submodule(tower.root), nn.ModuleList)
     for path, host, inward in reversed(list(_levels(model, tower.root, tower.container, tower.blocks[-1]))):
         if not alone and _depth(path) < _depth(tower.root):
@@ -216,7 +226,7 @@ def find_projections(model: nn.Module) -> dict[str | None, str]:
     if not hasattr(model, "logit_scale"):
         return {}
     called = {mention.name for mention in mentions(model)}
-    return {common_word(name): name for name in sorted(called) if name.endswith("_projection")}
+    return {common_word(n): n for n in sorted(called) if n.endswith("_projection") and n.count("_") == 1}  # no "to_mm"
 
 
 def _named_head(model: nn.Module, towers: list[Tower]) -> str | None:

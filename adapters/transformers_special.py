@@ -117,6 +117,13 @@ SAID_FOR: dict[str, tuple[str, ...] | Callable[[nn.Module], Stages]] = {
 }
 
 
+# Types whose norm, by its place in the source the final one, runs between the blocks too.
+NORM_BETWEEN_BLOCKS = {"bridgetower": "vision"}
+
+# What enters the blocks where the model around them embeds in their stead: type -> tower -> path.
+EMBEDDED_BY = {"csm": {"backbone_model": "embed_text_tokens"}}
+
+
 def numbered(model: nn.Module, pattern: str) -> list[str]:
     """Paths of the modules that fit a pattern such as `encoder.layers.*`, or `encoder.layers.*:Block` for one class.
 

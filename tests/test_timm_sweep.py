@@ -95,7 +95,7 @@ def examine(architecture: str, family: str) -> Examined:
         *list_problems(model, stages),
         *count_problems(model, blocks, per_stage),
         *firing_problems(model, blocks, stages),
-        *input_problems(model),
+        *input_problems(architecture, model),
     ]
     isotropic = any(layer.name.startswith("blocks.") for layer in blocks)
     return Examined(family, architecture, tuple(per_stage), isotropic, how[1] if how else "", tuple(problems))
@@ -185,13 +185,17 @@ def firing_problems(model: nn.Module, blocks: Sequence[Layer], stages: Sequence[
     return problems
 
 
-def input_problems(model: nn.Module) -> list[str]:
+# timm 1.0.31 gives it the configuration of vitamin_xlarge_256 by mistake; it is built for, and takes, what its name says.
+SIZE_BY_HAND = {"vitamin_xlarge_336": (3, 336, 336)}
+
+
+def input_problems(architecture: str, model: nn.Module) -> list[str]:
     """Where an image is not prepared to the size and channels of the model's own configuration."""
     preparation = ADAPTER.preparation(model)
     if preparation is None or preparation.each is None:
         return ["no preparation of images"]
     prepared = tuple(preparation.each(Image.new("RGB", (10, 8))).shape)
-    wanted = tuple(model.pretrained_cfg["input_size"])
+    wanted = SIZE_BY_HAND.get(architecture, tuple(model.pretrained_cfg["input_size"]))
     return [] if prepared == wanted else [f"images are prepared to {prepared}, and the model takes {wanted}"]
 
 

@@ -130,6 +130,7 @@ def no_weights(*shape: int) -> Tensor:
 # Class -> configuration -> arguments beside, or instead of, those made by name.
 EXTRA: dict[str, Callable[[Any], dict[str, Any]]] = {
     "ASTModel": lambda c: {"input_values": no_weights(N, c.max_length, c.num_mel_bins)},
+    "ASTForAudioClassification": lambda c: {"input_values": no_weights(N, c.max_length, c.num_mel_bins)},
     "BarkFineModel": lambda c: {"input_ids": ids(c, N, LENGTH, c.n_codes_total), "codebook_idx": 1},
     "Blip2QFormerModel": lambda c: {"encoder_hidden_states": no_weights(N, LENGTH, c.encoder_hidden_size)},
     "BltModel": lambda c: {"patch_lengths": ones(N, LENGTH)},
@@ -159,6 +160,7 @@ EXTRA: dict[str, Callable[[Any], dict[str, Any]]] = {
     "MuseGlimmerAssistantModel": lambda c: {
         "noise_embeds": wide(c, N, LENGTH), "context_hidden_states": wide(c, N, LENGTH)
     },
+    "TimesformerModel": lambda c: {"pixel_values": no_weights(N, c.num_frames, c.num_channels, *side(c))},
     "Siglip2VisionModel": lambda c: {
         "pixel_values": no_weights(N, 64, 3 * c.patch_size**2),
         "pixel_attention_mask": ones(N, 64),
@@ -167,6 +169,7 @@ EXTRA: dict[str, Callable[[Any], dict[str, Any]]] = {
 }  # fmt: skip
 for _class in ("MiniCPMV4_6VisionModel", "MiniCPMV4_7VisionModel"):
     EXTRA[_class] = EXTRA["MiniCPMOcrVisionModel"]
+EXTRA["TimesformerForVideoClassification"] = EXTRA["TimesformerModel"]
 EXTRA["SuperGlueForKeypointMatching"] = EXTRA["LightGlueForKeypointMatching"]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Layer, first_tensor, tower
+from cka_plugin.adapters.transformers_layers import is_norm
 from tests.meta_run import meta_run
 from tests.transformers_dummies import dummies, fitted
 
@@ -176,11 +177,35 @@ def _norm_problems(model: nn.Module, layers: Sequence[Layer], calls: Sequence[Ca
     given = calls[place].tensor
     takers = [c.path for c in calls[place + 1 :] if not c.out and c.tensor == given and given is not None]
     inside = tuple(f"{x.path}." for x in layers if x.kind == "block")
-    norms = [p for p in takers if "Norm" in type(model.get_submodule(p)).__name__ and not p.startswith(inside)]
+    if block.name.startswith("stages.") or ".stages." in block.name:  # a norm inside a stage is that stage's own
+        inside += tuple(f"{path}." for path in _numbered(block.path))
+    before = {c.path for c in calls[:place] if c.out}  # a norm that runs between blocks too is no final norm
+    norms = [
+        p
+        for p in takers
+        if is_norm(model.get_submodule(p)) and p not in before and not p.startswith(inside) and not _listed(model, p)
+    ]
     norm = next((x for x in layers if x.kind == "norm"), None)
     if not norms or (norm is not None and norm.path in norms):
         return []
     return [f"norm is {norm.path if norm else 'missing'}, but {' and '.join(norms[:2])} normalises {block.name}"]
+
+
+def _listed(model: nn.Module, path: str) -> bool:
+    """Whether a module lies in a list of modules with parts: in another run of blocks (cross-attention), or its own."""
+    parents = [path[:i] for i, c in enumerate(path) if c == "."]
+    return any(isinstance(model.get_submodule(p), nn.ModuleList) for p in parents)
+
+
+def _numbered(path: str) -> list[str]:
+    """The elements of lists around a path.
+
+    Example:
+        >>> _numbered("stages.3.blocks.1")
+        ['stages.3']
+    """
+    parts = path.split(".")
+    return [".".join(parts[: i + 1]) for i, part in enumerate(parts[:-1]) if part.isdigit()]
 
 
 def _head_problems(layers: Sequence[Layer], calls: Sequence[Call], output: Any) -> list[str]:

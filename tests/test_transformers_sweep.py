@@ -1,0 +1,234 @@
+"""Every model type of transformers: its layers against transformers' own counts and a forward pass on the meta device.
+
+A plain run takes a sample with one type of every kind of architecture; `pytest -m sweep -s` takes all types.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from cka_plugin.adapters import layers
+from cka_plugin.adapters.base import Layer, tower
+from cka_plugin.adapters.transformers_layers import towers_of
+from tests.transformers_firing import evidence
+from tests.transformers_types import all_types, build, classes_of
+
+pytest.importorskip("transformers")
+
+NAMES = re.compile(r"(([a-z][a-z0-9_]*\.)*)(stem|embed|norm|head|blocks\.\d+|stages\.\d+(\.blocks\.\d+)?)")
+TASK = re.compile(r"For(CausalLM|ConditionalGeneration|MaskedLM|CTC|\w*Classification)")
+SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One type: the class that was built, its blocks tower by tower, how they were found, what is not as promised."""
+
+    model_type: str
+    class_name: str
+    blocks: tuple[str, ...]
+    how: str
+    problems: tuple[str, ...]
+    unseen: str = ""
+
+
+def examine(model_type: str) -> Examined:
+    """Build the bare model of a type and one with a task on the meta device, map them and check the maps."""
+    torch.set_num_threads(1)
+    try:
+        with within(SECONDS):
+            return _examined(model_type)
+    except Slow:
+        return Examined(model_type, "", (), "", (f"took more than {SECONDS} s",))
+
+
+def _examined(model_type: str) -> Examined:
+    try:
+        model = build(model_type)
+    except Exception as error:  # a default configuration may fail in any way
+        said = str(error).strip().splitlines() or [""]
+        return Examined(model_type, "", (), "", (f"cannot be built: {type(error).__name__}: {said[0]}",))
+    name = type(model).__name__
+    try:
+        blocks, stages = layers(model, "block"), layers(model, "stage")
+    except ValueError as error:
+        offers = 'granularity="module"' in str(error) and bool(layers(model, "module"))
+        why = NO_BLOCKS.get(model_type, "it has blocks")
+        return Examined(model_type, name, (), f"no blocks: {why}", () if offers and model_type in NO_BLOCKS else (str(error),))
+    seen = evidence(model, blocks)
+    unseen = [layer.name for layer in blocks if layer.path not in seen.fired]
+    problems = [
+        *list_problems(model, blocks),
+        *list_problems(model, stages),
+        *module_problems(model),
+        *count_problems(model, model_type),
+        *task_problems(model_type, model, blocks),
+        *seen.problems,
+    ]
+    said = "; ".join(dict.fromkeys(f"{path or 'model'}: {why}" for path, why in seen.errors.items()))
+    found = towers_of(model)
+    return Examined(
+        model_type,
+        name,
+        tuple(f"{t.label + ' ' if t.label else ''}{'+'.join(str(len(stage)) for stage in t.stages)}" for t in found),
+        "; ".join(dict.fromkeys(t.said_by for t in found)),
+        tuple(problems),
+        f"{len(unseen)} of {len(blocks)} layers ({', '.join(unseen[:3])}) not seen to fire: {said}" if unseen else "",
+    )
+
+
+def list_problems(model: nn.Module, found: Sequence[Layer]) -> list[str]:
+    """What is wrong with a layer list as such: names, numbering, paths, depths."""
+    names = [layer.name for layer in found]
+    problems = [f"{name} is no common name" for name in names if not NAMES.fullmatch(name)]
+    problems += [f"{name} is there twice" for name, n in Counter(names).items() if n > 1]
+    problems += [f"{path} is there twice" for path, n in Counter(layer.path for layer in found).items() if n > 1]
+    modules = dict(model.named_modules())
+    problems += [f"{layer.path} is no module" for layer in found if layer.path not in modules]
+    numbered: dict[str, int] = {}
+    for name in names:
+        prefix, _, number = name.rpartition(".")
+        if number.isdigit():
+            if int(number) != numbered.get(prefix, 0):
+                problems.append(f"{name} follows {prefix}.{numbered.get(prefix, 0) - 1}")
+            numbered[prefix] = numbered.get(prefix, 0) + 1
+    for side in dict.fromkeys(map(tower, names)):
+        depths = [layer.depth for layer in found if tower(layer.name) == side]
+        if any(b < a for a, b in pairwise(depths)) or (len(depths) > 1 and side and (depths[0], depths[-1]) != (0, 1)):
+            problems.append(f"depths of {side or 'the trunk'}: {depths}")
+    return problems
+
+
+def module_problems(model: nn.Module) -> list[str]:
+    """What is wrong at `module` granularity."""
+    found = layers(model, "module")
+    modules = dict(model.named_modules())
+    problems = [f"{layer.path} is no module" for layer in found if layer.path not in modules]
+    twice = [name for name, n in Counter(layer.name for layer in found).items() if n > 1]
+    return problems + [f"{name} is there twice among the leaves" for name in twice]
+
+
+def count_problems(model: nn.Module, model_type: str) -> list[str]:
+    """Where the blocks are not those that transformers counts itself, by its records, its configuration or, by hand."""
+    recorded = recorded_paths(model)
+    problems = []
+    by_hand = COUNTED_BY_HAND.get(model_type)
+    for run in towers_of(model):
+        if run.said_by == "timm":
+            continue  # which the sweep over timm checks
+        lengths = [len(stage) for stage in run.stages]
+        inside = [p for p in run.blocks if any(p == r or p.startswith(f"{r}.") for r in recorded)]
+        held = [r for r in recorded if any(r.startswith(f"{p}.") for p in run.blocks)]
+        by_record = len(inside) == len(run.blocks) or (held and len(inside) + len(held) >= len(run.blocks))
+        if not (by_record or lengths in stated_counts(model, run.blocks[0]) or lengths in (by_hand or [])):
+            problems.append(f"{lengths} blocks in {run.container}: counted nowhere")
+    mapped = [path for run in towers_of(model) for path in run.blocks]
+    left = [r for r in recorded if not any(_related(r, path) for path in mapped)]
+    return problems + ([f"recorded, but no blocks: {', '.join(left[:4])}"] if left else [])
+
+
+def _related(one: str, other: str) -> bool:
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+
+
+def recorded_paths(model: nn.Module) -> list[str]:
+    """Where transformers itself hooks in for `output_hidden_states`."""
+    from transformers.utils.output_capturing import install_all_output_capturing_hooks
+
+    before = {path: set(module._forward_hooks) for path, module in model.named_modules()}
+    install_all_output_capturing_hooks(model)
+    found = []
+    for path, module in model.named_modules():
+        for key in [key for key in module._forward_hooks if key not in before[path]]:
+            cells = getattr(module._forward_hooks[key], "__closure__", None) or ()
+            if any(cell.cell_contents == "hidden_states" for cell in cells):
+                found.append(path)
+            del module._forward_hooks[key]
+    return found
+
+
+def stated_counts(model: nn.Module, block: str) -> list[list[int]]:
+    """The numbers of layers, a number a stage, in the configurations of the models around a block."""
+    found: list[list[int]] = []
+    for path in ["", *(block[:i] for i, c in enumerate(block) if c == ".")]:
+        found += [count for config in configs(model.get_submodule(path)) for count in counts_in(config)]
+    return found
+
+
+def counts_in(config: Any) -> Iterator[list[int]]:
+    for name in dir(config):
+        if re.search(r"layer|depth|block|stage|hidden_sizes", name) and not name.startswith("_"):
+            value = getattr(config, name, None)
+            if isinstance(value, int) and not isinstance(value, bool):
+                yield [value]
+            elif isinstance(value, list | tuple) and value and all(isinstance(one, int) for one in value):
+                yield from (list(value), [sum(value)], [len(value)])
+
+
+def configs(module: nn.Module) -> list[Any]:
+    own = getattr(module, "config", None)
+    nested = [v for v in vars(own).values() if hasattr(v, "model_type")] if own is not None else []
+    return [config for config in [own, *nested] if config is not None]
+
+
+def task_problems(model_type: str, base: nn.Module, blocks: Sequence[Layer]) -> list[str]:
+    """Where a model that generates or classifies has other layers than the bare one, or its last is not `head`."""
+    name = next((name for name in classes_of(model_type) if TASK.search(name)), None)
+    if name is None:
+        return []
+    if name == type(base).__name__:
+        found = blocks
+    else:
+        try:
+            model = build(model_type, name)
+        except Exception:  # the defaults of the type are those of another class
+            return []
+        found = layers(model)
+        parts = {layer.name for layer in blocks if layer.kind == "block"}
+        lost = parts - {layer.name for layer in found}
+        if lost and not _fewer_towers(base, model):
+            return [f"{name} has no {', '.join(sorted(lost)[:3])}"]
+    if found[-1].name != "head":
+        return [f"the last layer of {name} is {found[-1].name}"]
+    return []
+
+
+def _fewer_towers(base: nn.Module, task: nn.Module) -> bool:
+    """Whether a model with a task uses only some of the towers (CLIPForImageClassification), or more."""
+    return len(towers_of(base)) != len(towers_of(task))
+
+
+class Slow(BaseException):
+    """Passes through `except Exception`."""
+
+
+@contextmanager
+def within(seconds: int) -> Iterator[None]:
+    def ring(*_: Any) -> None:
+        raise Slow
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+NO_BLOCKS: dict[str, str] = {}
+COUNTED_BY_HAND: dict[str, list[list[int]]] = {}
