@@ -38,6 +38,7 @@ def compare(
     transforms: Any = None,
     on_error: str = "raise",
     max_memory: int | float | str = "auto",
+    checkpoint_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: bool = True,
     match: str = "content",
@@ -72,6 +73,8 @@ def compare(
         on_error: `raise`, or `skip` to leave examples that cannot be read out for all models.
         max_memory: for the vectors, in bytes or as `"4GiB"`; what does not fit lies in temporary files. `auto`: half
             of what is free.
+        checkpoint_dir: a folder that keeps finished minibatches: a run that was killed goes on where it was, and gives
+            the same bits; with further models, those that are there are not run again.
         seed: of the order of reading.
         progress: show a progress bar in a terminal.
         match: `content`: ids and fingerprints of examples must agree; `ids`: only their ids.
@@ -107,7 +110,19 @@ def compare(
         if made:
             read = read_like(next(iter(made.values())), read)
         options = engine.RunOptions(granularity, pooling, kernel, bandwidth, estimator, device, precision, progress)
-        ran = _run(live, data, labels, read, options, pretrained, transforms, max_memory, checkpoint, model_kwargs)
+        ran = _run(
+            live,
+            data,
+            labels,
+            read,
+            options,
+            pretrained,
+            transforms,
+            max_memory,
+            checkpoint,
+            model_kwargs,
+            checkpoint_dir,
+        )
         made.update({representation.name: representation for representation in ran})
     elif data is not None:
         warnings.warn("data was not read: all models are saved representations", CKAWarning, stacklevel=2)
@@ -134,6 +149,7 @@ def represent(
     transforms: Any = None,
     on_error: str = "raise",
     max_memory: int | float | str = "auto",
+    checkpoint_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: bool = True,
     shard: tuple[int, int] | None = None,
@@ -175,7 +191,19 @@ def represent(
     if like is not None:
         read = read_like(like, read)
     options = engine.RunOptions(granularity, pooling, kernel, bandwidth, estimator, device, precision, progress)
-    return _run(chosen, data, labels, read, options, pretrained, transforms, max_memory, checkpoint, model_kwargs)[0]
+    return _run(
+        chosen,
+        data,
+        labels,
+        read,
+        options,
+        pretrained,
+        transforms,
+        max_memory,
+        checkpoint,
+        model_kwargs,
+        checkpoint_dir,
+    )[0]
 
 
 def load(path: str | os.PathLike[str]) -> Representation | Comparison:
@@ -226,6 +254,7 @@ def _run(
     max_memory: int | float | str,
     checkpoint: Mapping[str, str] | str | None,
     model_kwargs: Mapping[str, Any] | None,
+    checkpoint_dir: str | os.PathLike[str] | None,
 ) -> list[Representation]:
     models.check_granularity(options.granularity)
     engine.choose_device(options.device)
@@ -240,4 +269,4 @@ def _run(
         weights = checkpoint.get(name) if isinstance(checkpoint, Mapping) else checkpoint
         keywords = (model_kwargs or {}).get(name) if by_name else model_kwargs
         subjects.append(models.subject(name, model, options.granularity, pretrained, transforms, weights, keywords))
-    return engine.run(subjects, source, read, options, budget)
+    return engine.run(subjects, source, read, options, budget, checkpoint_dir)

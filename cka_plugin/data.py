@@ -113,6 +113,7 @@ class ReadOptions:
         on_error: `raise` or `skip` examples that cannot be read.
         shard: (i, n): give only every n-th minibatch, starting at the i-th.
         like: read these examples in these minibatches: example ids, and per minibatch (pass, positions in the ids).
+        finished: numbers of minibatches that need not be read again; a stream reads them all the same.
     """
 
     batch_size: int | None = None
@@ -122,6 +123,7 @@ class ReadOptions:
     on_error: str = "raise"
     shard: tuple[int, int] | None = None
     like: tuple[list[Any], list[tuple[int, Ints]]] | None = None
+    finished: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < MIN_EXAMPLES:
@@ -226,7 +228,7 @@ class Examples:
             for position in part:
                 rank.setdefault(int(position), len(rank))
         for index, (number, part) in enumerate(planned):
-            if not options.mine(index):
+            if not options.mine(index) or index in options.finished:
                 continue
             read = self._read(part, options.on_error)
             failed = set(read.failed)

@@ -8,9 +8,10 @@ shuffling loader; a raw example is prepared once for all models that prepare it 
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from cka_plugin.adapters.base import Layer
 from cka_plugin.capture import Capture, Captured
-from cka_plugin.data import Batch, ReadOptions, Source
+from cka_plugin.checkpoints import Checkpoint, Finished, ModelCheckpoint, hash_of
+from cka_plugin.data import Batch, Examples, ReadOptions, Source
 from cka_plugin.models import Subject
 from cka_plugin.representation import Minibatch, Representation, ScaleKeeper, find_problems, listed
 from cka_plugin.storage import VectorStore
@@ -90,8 +93,13 @@ class Builder:
             for rank, row in zip(batch.ranks, captured.logits, strict=True):
                 self.logits.setdefault(int(rank), row)
 
+    def add_finished(self, finished: Finished) -> int:
+        """Take a minibatch that an earlier run has left; returns its number of examples."""
+        self.add(finished.batch, finished.captured)
+        return finished.batch.size
+
     def finish(
-        self, capture: Capture, source: Source, options: dict[str, Any], shard: tuple[int, int] | None
+        self, layers: list[Layer], source: Source, options: dict[str, Any], shard: tuple[int, int] | None
     ) -> Representation:
         """The representation, with its examples in the order of reading."""
         of_rank: dict[int, tuple[Any, int, int]] = {}
@@ -113,10 +121,10 @@ class Builder:
         ]
         labelled = bool(self.minibatches) and all(batch.labels is not None for batch, _, _ in self.minibatches)
         scored = len(self.logits) == len(ranks) and len(ranks) > 0
-        exponents = np.zeros(len(capture.layers), dtype=np.int64) if self.keeper is None else self.keeper.exponents
+        exponents = np.zeros(len(layers), dtype=np.int64) if self.keeper is None else self.keeper.exponents
         return Representation(
             name=self.subject.name,
-            layers=list(capture.layers),
+            layers=list(layers),
             minibatches=minibatches,
             example_ids=[of_rank[rank][0] for rank in ranks],
             fingerprints=np.array([of_rank[rank][1] for rank in ranks], dtype=np.uint64),
@@ -126,7 +134,7 @@ class Builder:
             labels=np.array([of_rank[rank][2] for rank in ranks], dtype=np.int64) if labelled else None,
             class_names=self.subject.adapter.class_names(self.subject.module),
             label_names=source.label_names if labelled else None,
-            problems=find_problems(capture.layers, minibatches),
+            problems=find_problems(layers, minibatches),
             skipped=sorted({example for batch, _, _ in self.minibatches for example in batch.skipped}, key=str),
             options=options,
             shard=shard,
@@ -139,6 +147,7 @@ def run(
     read: ReadOptions,
     options: RunOptions,
     max_memory: int,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
 ) -> list[Representation]:
     """Run every model over the data.
 
@@ -148,6 +157,7 @@ def run(
         read: how to read them.
         options: how to run the models.
         max_memory: bytes that vectors may take in memory, of all models together; beyond them they lie in files.
+        checkpoint_dir: where finished minibatches are kept, and from where an earlier run goes on.
 
     Returns:
         One representation a model, in the order given.
@@ -159,32 +169,86 @@ def run(
     store = VectorStore(max_memory)
     builders = [Builder(subject, store) for subject in subjects]
     diversity = _Diversity()
+    kept = None if checkpoint_dir is None else _checkpoints(checkpoint_dir, subjects, source, read, options)
+    at_hand = [] if kept is None else _need_not_be_read(kept, source, read)
+    reading = replace(read, finished=frozenset(at_hand))
     with contextlib.ExitStack() as stack:
-        captures = [stack.enter_context(_capture(subject, options, read.seed)) for subject in subjects]
-        batches = stack.enter_context(contextlib.closing(source.batches(read)))  # type: ignore[type-var]
-        bar = stack.enter_context(_progress(subjects, source, read, options.progress))
-        for batch in batches:
-            for subject, capture, builder in zip(subjects, captures, builders, strict=True):
-                builder.add(batch, capture.run(batch.for_model(subject.preparation, subject.name), batch.size))
-                bar.update(batch.size)
-            diversity.add(batch)
+        captures = [stack.enter_context(hooked(subject, options, read.seed)) for subject in subjects]
+        batches = stack.enter_context(contextlib.closing(source.batches(reading)))  # type: ignore[type-var]
+        bar = stack.enter_context(progress_bar(subjects, source, read, options.progress))
+        for batch in _in_order(batches, at_hand):
+            for place, (subject, capture, builder) in enumerate(zip(subjects, captures, builders, strict=True)):
+                kept_here = None if kept is None else kept[place]
+                if isinstance(batch, int):
+                    assert kept_here is not None
+                    n = builder.add_finished(kept_here.load(batch))
+                elif kept_here is not None and batch.index in kept_here.finished:
+                    kept_here.check_same_examples(batch)
+                    n = builder.add_finished(kept_here.load(batch.index))
+                else:
+                    n = batch.size
+                    captured = capture.run(batch.for_model(subject.preparation, subject.name), n)
+                    if kept_here is not None:
+                        kept_here.keep(batch, captured, capture.layers)
+                    builder.add(batch, captured)
+                bar.update(n)
+            if isinstance(batch, Batch):
+                diversity.add(batch)
     if isinstance(source, Stream):
         diversity.warn()
     recorded = options.recorded(read)
     made = [
-        builder.finish(capture, source, {**recorded, "preparation": _described(subject)}, read.shard)
-        for subject, capture, builder in zip(subjects, captures, builders, strict=True)
+        builder.finish(
+            capture.layers or (kept[place].layers() or [] if kept is not None else []),
+            source,
+            {**recorded, "preparation": _described(subject)},
+            read.shard,
+        )
+        for place, (subject, capture, builder) in enumerate(zip(subjects, captures, builders, strict=True))
     ]
     for representation in made:
         warn_of_problems(representation)
     return made
 
 
+def _checkpoints(
+    folder: str | os.PathLike[str], subjects: Sequence[Subject], source: Source, read: ReadOptions, options: RunOptions
+) -> list[ModelCheckpoint]:
+    """What `folder` keeps of each model, once it is sure to be of this run."""
+    run = options.recorded(read)
+    del run["estimator"]  # both come from the same vectors
+    run |= {"device": choose_device(options.device).type, "on_error": read.on_error}
+    if isinstance(source, Examples):  # of a stream the examples are compared as they are read
+        planned = source.plan(read)
+        run["data"] = hash_of(source.ids, *[part for _, part in planned], [len(part) for _, part in planned])
+    checkpoint = Checkpoint(folder, run)
+    return [checkpoint.of_model(subject) for subject in subjects]
+
+
+def _need_not_be_read(kept: Sequence[ModelCheckpoint], source: Source, read: ReadOptions) -> list[int]:
+    """Minibatches that are finished for all models; but the first is read, to see that the data are as they were."""
+    finished = sorted(
+        index for index in frozenset.intersection(*[frozenset(k.finished) for k in kept]) if read.mine(index)
+    )
+    return finished[1:] if isinstance(source, Examples) else []
+
+
+def _in_order(batches: Iterable[Batch], at_hand: Sequence[int]) -> Iterator[Batch | int]:
+    """What is read and, by their numbers, the minibatches at hand, in the order of one undisturbed run."""
+    waiting = list(at_hand)
+    for batch in batches:
+        while waiting and waiting[0] < batch.index:
+            yield waiting.pop(0)
+        yield batch
+    yield from waiting
+
+
 def _described(subject: Subject) -> str | None:
     return None if subject.preparation is None else subject.preparation.description
 
 
-def _capture(subject: Subject, options: RunOptions, seed: int) -> Capture:
+def hooked(subject: Subject, options: RunOptions, seed: int, features: bool = False) -> Capture:
+    """The model with hooks on its layers, on the device chosen; `features` as for `Capture`."""
     return Capture(
         subject.module,
         subject.adapter,
@@ -198,6 +262,7 @@ def _capture(subject: Subject, options: RunOptions, seed: int) -> Capture:
         device=None if stays_where_it_is(subject.module) else choose_device(options.device),
         precision=options.precision,
         seed=seed,
+        features=features,
     )
 
 
@@ -227,7 +292,8 @@ def stays_where_it_is(model: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def _progress(subjects: Sequence[Subject], source: Source, read: ReadOptions, shown: bool) -> Iterator[Any]:
+def progress_bar(subjects: Sequence[Subject], source: Source, read: ReadOptions, shown: bool) -> Iterator[Any]:
+    """A bar that counts examples, one step an example and model."""
     from tqdm.auto import tqdm
 
     examples, _ = source.count(read)

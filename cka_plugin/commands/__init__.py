@@ -35,6 +35,9 @@ PrecisionOption = Annotated[str, typer.Option(help="float32, or bfloat16 or floa
 UntrainedOption = Annotated[bool, typer.Option("--untrained", help="bare architectures, without pretrained weights")]
 OnErrorOption = Annotated[str, typer.Option(help="raise, or skip examples that cannot be read")]
 MemoryOption = Annotated[str, typer.Option(help="for the vectors: auto, or a size such as 4GiB")]
+CheckpointDirOption = Annotated[
+    Path | None, typer.Option(help="a folder that keeps finished minibatches: a killed run goes on where it was")
+]
 SeedOption = Annotated[int, typer.Option(help="of the order of reading")]
 CheckpointOption = Annotated[str | None, typer.Option(help="a local .safetensors or .pth file of weights")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for machines")]

@@ -10,6 +10,7 @@ import typer
 from cka_plugin.commands import (
     BandwidthOption,
     BatchSizeOption,
+    CheckpointDirOption,
     DeviceOption,
     EstimatorOption,
     GranularityOption,
@@ -49,6 +50,7 @@ def compare(
     untrained: UntrainedOption = False,
     on_error: OnErrorOption = "raise",
     max_memory: MemoryOption = "auto",
+    checkpoint_dir: CheckpointDirOption = None,
     seed: SeedOption = 0,
     match: Annotated[str, typer.Option(help="content, or ids where examples agree by id alone")] = "content",
     save: Annotated[Path | None, typer.Option(help="write the comparison to this .safetensors file")] = None,
@@ -80,6 +82,7 @@ def compare(
         pretrained=not untrained,
         on_error=on_error,
         max_memory=max_memory,
+        checkpoint_dir=checkpoint_dir,
         seed=seed,
         match=match,
         progress=not quiet,

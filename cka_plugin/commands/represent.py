@@ -10,6 +10,7 @@ import typer
 from cka_plugin.commands import (
     BandwidthOption,
     BatchSizeOption,
+    CheckpointDirOption,
     CheckpointOption,
     DataOption,
     DeviceOption,
@@ -53,6 +54,7 @@ def represent(
     checkpoint: CheckpointOption = None,
     on_error: OnErrorOption = "raise",
     max_memory: MemoryOption = "auto",
+    checkpoint_dir: CheckpointDirOption = None,
     seed: SeedOption = 0,
     shard: Annotated[str | None, typer.Option(help="I/N: every N-th minibatch from the I-th (counted from 0)")] = None,
     as_json: JsonOption = False,
@@ -80,6 +82,7 @@ def represent(
         checkpoint=checkpoint,
         on_error=on_error,
         max_memory=max_memory,
+        checkpoint_dir=checkpoint_dir,
         seed=seed,
         shard=None if shard is None else parse_shard(shard),
         progress=not quiet,
