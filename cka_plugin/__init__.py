@@ -10,14 +10,18 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cka_plugin.ablating import ablate
     from cka_plugin.adapters import Layer, register_adapter
+    from cka_plugin.analysis.ablation import Ablation
     from cka_plugin.analysis.blocks import BlockStructure, find_block_structure
     from cka_plugin.analysis.error_comparison import ErrorComparison
     from cka_plugin.analysis.errors import compare_errors
+    from cka_plugin.analysis.probes import Probes
     from cka_plugin.baseline import Baseline, make_baseline
     from cka_plugin.compare import compare, load, represent
     from cka_plugin.comparison import Comparison
     from cka_plugin.models import layers
+    from cka_plugin.probing import probe
     from cka_plugin.regression import CheckResult, check
     from cka_plugin.representation import Representation
     from cka_plugin.similarity import cka
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Ablation",
     "Baseline",
     "BlockStructure",
     "CKAWarning",
@@ -33,7 +38,9 @@ __all__ = [
     "Comparison",
     "ErrorComparison",
     "Layer",
+    "Probes",
     "Representation",
+    "ablate",
     "check",
     "cka",
     "compare",
@@ -42,6 +49,7 @@ __all__ = [
     "layers",
     "load",
     "make_baseline",
+    "probe",
     "register_adapter",
     "represent",
 ]
@@ -49,6 +57,7 @@ __all__ = [
 # Public names come from their modules when first used: every run of pytest loads this package, and none should wait for
 # torch in vain.
 _HOMES = {
+    "Ablation": "analysis.ablation",
     "Baseline": "baseline",
     "BlockStructure": "analysis.blocks",
     "CKAWarning": "warnings",
@@ -56,7 +65,9 @@ _HOMES = {
     "Comparison": "comparison",
     "ErrorComparison": "analysis.error_comparison",
     "Layer": "adapters",
+    "Probes": "analysis.probes",
     "Representation": "representation",
+    "ablate": "ablating",
     "check": "regression",
     "cka": "similarity",
     "compare": "compare",
@@ -65,6 +76,7 @@ _HOMES = {
     "layers": "models",
     "load": "compare",
     "make_baseline": "baseline",
+    "probe": "probing",
     "register_adapter": "adapters",
     "represent": "compare",
 }

@@ -33,12 +33,14 @@ class Captured:
         diagonals: (layers, n) float32.
         exponents: (layers,) int64: the Gram matrices are `2**exponent` times what is stored.
         logits: (n, classes) float32, or None.
+        features: where they were asked for, one (n, d) float32 array a layer: what its Gram matrix was made of.
     """
 
     vectors: npt.NDArray[np.float32]
     diagonals: npt.NDArray[np.float32]
     exponents: npt.NDArray[np.int64]
     logits: npt.NDArray[np.float32] | None
+    features: list[npt.NDArray[np.float32]] | None = None
 
 
 class Capture:
@@ -58,6 +60,7 @@ class Capture:
         device: where to run; the model is brought there and back. None leaves it where it is.
         precision: `float32` (no autocast), `bfloat16` or `float16` (autocast of the forward pass only).
         seed: for models that draw random numbers in `eval()` mode.
+        features: keep the features of every layer too, a minibatch at a time (probes need them, comparisons do not).
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Capture:
         device: torch.device | None = None,
         precision: str = "float32",
         seed: int = 0,
+        features: bool = False,
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
@@ -91,9 +95,11 @@ class Capture:
         self.device = device if device is not None else _device_of(model)
         self.precision = precision
         self.seed = seed
+        self.features = features
         self._move = device is not None
         self._slots: list[tuple[int, int]] = []  # (candidate, number of the call) of each layer
         self._fired: list[tuple[int, Tensor, Tensor]] = []
+        self._features: list[npt.NDArray[np.float32]] = []  # beside `_fired`, where they were asked for
         self._inputs: Inputs = ()
         self._n = 0
         self._running = False
@@ -120,7 +126,7 @@ class Capture:
         Raises:
             RuntimeError: the model failed (with its name and the shapes given), or its layers did not fire as listed.
         """
-        self._fired, self._n, self._running = [], n, True
+        self._fired, self._features, self._n, self._running = [], [], n, True
         self._inputs = to_device(inputs, self.device)
         dtype = PRECISIONS[self.precision]
         kind = self.device.type
@@ -129,6 +135,7 @@ class Capture:
                 output = self.adapter.forward(self.model, self._inputs)
                 logits = self.adapter.logits(self.model, output)
                 captured = self._collect()
+                features = self._features if self.features else None
         except CaptureError:
             raise
         except Exception as error:
@@ -136,11 +143,11 @@ class Capture:
                 f"{self.name} failed on a minibatch of {describe_inputs(inputs)}: {type(error).__name__}: {error}"
             ) from error
         finally:
-            self._fired, self._inputs, self._running = [], (), False
+            self._fired, self._features, self._inputs, self._running = [], [], (), False
         if logits is not None and logits.shape[0] != n:
             logits = None
         scores = None if logits is None else logits.float().cpu().numpy()
-        return Captured(*captured, scores)
+        return Captured(*captured, scores, features)
 
     def _module(self, layer: Layer) -> nn.Module:
         try:
@@ -171,6 +178,8 @@ class Capture:
                 except ValueError as error:
                     raise CaptureError(f"layer {layer.name!r} ({layer.path}) of {self.name}: {error}") from error
                 self._fired.append((position, *gram(rows, self.kernel, self.bandwidth)))
+                if self.features:
+                    self._features.append(rows.float().cpu().numpy().copy())  # later in-place changes are not ours
 
         return hook
 
@@ -191,6 +200,7 @@ class Capture:
             )
         grams = [self._fired[order[slot]][1] for slot in self._slots]
         exponents = [self._fired[order[slot]][2] for slot in self._slots]
+        self._features = [self._features[order[slot]] for slot in self._slots] if self.features else []
         self._fired = []
         if len({k.dtype for k in grams}) > 1:
             grams = [k.double() for k in grams]

@@ -12,11 +12,13 @@ from typing import Any
 
 import typer
 
+from cka_plugin.commands import ablate as _ablate  # noqa: F401
 from cka_plugin.commands import app
 from cka_plugin.commands import check as _check  # noqa: F401
 from cka_plugin.commands import compare as _compare  # noqa: F401  (importing commands adds them to the application)
 from cka_plugin.commands import errors as _errors  # noqa: F401
 from cka_plugin.commands import layers as _layers  # noqa: F401
+from cka_plugin.commands import probe as _probe  # noqa: F401
 from cka_plugin.commands import represent as _represent  # noqa: F401
 from cka_plugin.warnings import CKAWarning
 
@@ -46,6 +48,8 @@ def main() -> None:
             raise
         fail(one_line(error))
     else:
+        if code == 130:  # what newer versions of typer make of Ctrl-C
+            fail("interrupted", 130)
         sys.exit(code if isinstance(code, int) else 0)
 
 
