@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import copy
+import csv
+import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +19,10 @@ import torch
 from torch import nn
 
 import cka_plugin as cka
+from cka_plugin.training.metric import CKA
 from cka_plugin.training.probe import Probe
 from tests.nets import ConvNet, images
+from tests.training_runs import ROWS, hugging_face, lightning, minibatch, same_weights
 
 X = images(64)
 
@@ -91,66 +98,13 @@ def test_a_probe_without_usable_data_is_an_error() -> None:
         Probe(x for x in X)
 
 
-class Net(nn.Module):
-    """What the Trainer of transformers takes: a loss where there are labels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        with torch.random.fork_rng():
-            torch.default_generator.manual_seed(0)
-            self.stem = nn.Linear(6, 16)
-            self.blocks = nn.Sequential(*[nn.Sequential(nn.Linear(16, 16), nn.ReLU()) for _ in range(3)])
-            self.drop = nn.Dropout(0.5)  # so that every random number counts
-            self.head = nn.Linear(16, 3)
-
-    def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> Any:
-        logits = self.head(self.drop(self.blocks(self.stem(x))))
-        if labels is None:
-            return {"logits": logits}
-        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
-
-
-ROWS = torch.randn(96, 6, generator=torch.Generator().manual_seed(0))
-CLASSES = torch.randint(0, 3, (96,), generator=torch.Generator().manual_seed(1))
-
-
-def hugging_face(folder: Path, probe: Probe | None) -> tuple[nn.Module, list[dict]]:
-    from transformers import Trainer, TrainingArguments
-
-    net = Net()
-    data = [{"x": x, "labels": int(y)} for x, y in zip(ROWS, CLASSES, strict=True)]
-    args = TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=3,
-        per_device_train_batch_size=16,
-        learning_rate=0.01,
-        logging_strategy="epoch",
-        save_strategy="no",
-        report_to=["tensorboard"],
-        use_cpu=True,
-        disable_tqdm=True,
-        seed=0,
-    )
-    trainer = Trainer(net, args, train_dataset=data)
-    if probe is not None:
-        from cka_plugin.training.huggingface import CKACallback
-
-        trainer.add_callback(CKACallback(trainer, probe))
-    trainer.train()
-    return net, trainer.state.log_history
-
-
 def test_hugging_face_training_is_the_same_and_tensorboard_has_the_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("accelerate")
-    pytest.importorskip("tensorboard")
-    pytest.importorskip("transformers")
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tb"))
     without, history = hugging_face(tmp_path / "without", None)
     trained, with_figures = hugging_face(tmp_path / "with", Probe({"x": ROWS}))
-    for a, b in zip(without.parameters(), trained.parameters(), strict=True):
-        assert torch.equal(a, b)
+    assert same_weights(without, trained)
     losses = [row["loss"] for row in with_figures if "loss" in row]
     assert losses == [row["loss"] for row in history if "loss" in row]
     assert len(losses) == 3
@@ -174,56 +128,73 @@ def scalars(folder: Path) -> dict[str, list[float]]:
     return found
 
 
-def lightning_run(folder: Path, probe: Probe | None) -> nn.Module:
-    import lightning.pytorch as pl
-    from lightning.pytorch.loggers import TensorBoardLogger
-
-    class Module(pl.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = Net()
-
-        def training_step(self, batch: Any, index: int) -> torch.Tensor:
-            return self.net(*batch)["loss"]
-
-        def configure_optimizers(self) -> torch.optim.Optimizer:
-            return torch.optim.Adam(self.parameters(), lr=0.01)
-
-    callbacks = []
-    if probe is not None:
-        from cka_plugin.training.lightning import CKACallback
-
-        callbacks.append(CKACallback(probe, part="net"))
-    torch.default_generator.manual_seed(0)
-    module = Module()
-    loader = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(ROWS, CLASSES), batch_size=16, shuffle=True, generator=None
-    )
-    trainer = pl.Trainer(
-        max_epochs=3,
-        accelerator="cpu",
-        logger=TensorBoardLogger(str(folder)),
-        callbacks=callbacks,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-    )
-    trainer.fit(module, loader)
-    return module.net
-
-
-def test_lightning_training_is_the_same_and_tensorboard_has_the_figures(tmp_path: Path) -> None:
-    pytest.importorskip("lightning.pytorch")
-    pytest.importorskip("tensorboard")
-    without = lightning_run(tmp_path / "without", None)
-    trained = lightning_run(tmp_path / "with", Probe({"x": ROWS}))
-    for a, b in zip(without.parameters(), trained.parameters(), strict=True):
-        assert torch.equal(a, b)
+def test_lightning_training_is_the_same_and_all_loggers_have_the_figures(tmp_path: Path) -> None:
+    without, _ = lightning(tmp_path / "without", None)
+    trained, monitored = lightning(tmp_path / "with", Probe({"x": ROWS}))
+    assert same_weights(without, trained)
     logged = scalars(tmp_path / "with")
     assert len(logged["cka/start/head"]) == 3
     assert logged["cka/start/blocks.0"][0] == pytest.approx(logged["cka/previous/blocks.0"][0])
     assert logged["cka/start/lowest"][2] < 0.999
+    (table,) = (tmp_path / "with").rglob("metrics.csv")
+    rows = [row for row in csv.DictReader(table.open(encoding="utf-8")) if row["cka/start/head"]]
+    assert [float(row["cka/start/head"]) for row in rows] == pytest.approx(logged["cka/start/head"], abs=1e-6)
+    assert float(monitored["cka/start/lowest"]) == pytest.approx(logged["cka/start/lowest"][2], abs=1e-6)
+
+
+# Several processes
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two DDP processes got."""
+    folder = tmp_path_factory.mktemp("ddp")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(
+        [*command, "-m", "tests.training_runs", str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads((folder / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(2)]
+
+
+def test_under_ddp_the_first_process_alone_measures_and_training_is_the_same(ranks: list[dict[str, Any]]) -> None:
+    first, second = ranks
+    assert first["ranks"] == 2
+    for rank in ranks:
+        assert rank["hugging face: same weights"] is True
+        assert rank["lightning: same weights"] is True
+    assert len(first["hugging face: figures"]) == 3
+    assert second["hugging face: figures"] == []
+    assert first["hugging face: figures"][2]["cka/start/lowest"] < 0.999
+    assert first["lightning: monitored"] < 0.999
+
+
+def test_the_metric_adds_up_over_processes(ranks: list[dict[str, Any]]) -> None:
+    whole = CKA()
+    for i in range(4):
+        whole.update(*minibatch(i))
+    for rank in ranks:
+        assert rank["metric"] == pytest.approx(float(whole.compute()), abs=1e-12)
+        assert rank["metric without torchmetrics"] == pytest.approx(float(whole.compute()), abs=1e-12)
+        own, sum_xy = rank["of this rank alone"]
+        assert abs(own - float(whole.compute())) > 1e-3  # after compute, the state is this rank's again
+        assert sum_xy < float(whole.xy)
+
+
+def test_a_model_spread_over_processes_is_refused_before_it_hangs() -> None:
+    class Sharded(nn.Parameter):
+        device_mesh = "of two"
+
+    net = nn.Sequential(nn.Linear(6, 4))
+    net[0].weight = Sharded(torch.zeros(4, 6))
+    with pytest.raises(RuntimeError, match=r"parameter 0\.weight is spread over processes"):
+        Probe(ROWS).start(net)
 
 
 # The metric
@@ -231,8 +202,6 @@ def test_lightning_training_is_the_same_and_tensorboard_has_the_figures(tmp_path
 
 @pytest.mark.parametrize(("kernel", "estimator"), [("linear", "unbiased"), ("linear", "biased"), ("rbf", "unbiased")])
 def test_the_metric_is_minibatch_cka_and_parts_merge(kernel: str, estimator: str) -> None:
-    pytest.importorskip("torchmetrics")
-    from cka_plugin.training.metric import CKA
     from tests.reference import hsic_0, hsic_1, linear, minibatch_cka, rbf
 
     generator = torch.Generator().manual_seed(0)
@@ -258,9 +227,6 @@ def test_the_metric_is_minibatch_cka_and_parts_merge(kernel: str, estimator: str
 
 
 def test_the_metric_says_what_it_cannot_take() -> None:
-    pytest.importorskip("torchmetrics")
-    from cka_plugin.training.metric import CKA
-
     with pytest.raises(ValueError, match="5 and 6 examples"):
         CKA().update(torch.zeros(5, 2), torch.zeros(6, 2))
     with pytest.raises(ValueError, match="at least 4"):
@@ -269,32 +235,46 @@ def test_the_metric_says_what_it_cannot_take() -> None:
         CKA(kernel="cubic")
 
 
-def _worker(rank: int, folder: str) -> None:
-    import torch.distributed as dist
+def test_the_metric_of_a_constant_stream_is_nan_and_such_minibatches_count_nothing() -> None:
+    x = torch.randn(16, 5, generator=torch.Generator().manual_seed(0))
+    flat = torch.full((16, 3), 0.1)
+    alone = CKA()
+    alone.update(x, flat)
+    assert torch.isnan(alone.compute())
+    equal = CKA()  # every pair equally similar: rounding is no structure
+    equal.update(x, torch.eye(16))
+    assert torch.isnan(equal.compute())
+    broken = CKA()
+    broken.update(x, torch.full((16, 3), float("nan")))
+    assert torch.isnan(broken.compute())
 
-    from cka_plugin.training.metric import CKA
 
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    metric = CKA()
-    for i in range(rank, 4, 2):
-        metric.update(*_minibatch(i))
-    torch.save(metric.compute(), f"{folder}/{rank}.pt")  # torchmetrics syncs in compute
-    dist.destroy_process_group()
-
-
-def _minibatch(i: int) -> tuple[torch.Tensor, torch.Tensor]:
+def test_without_torchmetrics_the_metric_is_the_same() -> None:
+    code = """
+import sys
+sys.modules["torchmetrics"] = None
+import torch
+from cka_plugin.training.metric import CKA
+assert CKA.__mro__[1].__module__ == "cka_plugin.training.summed"
+whole, parts = CKA(), [CKA(), CKA()]
+for i in range(4):
     x = torch.randn(16, 5, generator=torch.Generator().manual_seed(i))
-    return x, x[:, :3] + torch.randn(16, 3, generator=torch.Generator().manual_seed(100 + i))
-
-
-def test_the_metric_adds_up_over_processes(tmp_path: Path) -> None:
-    pytest.importorskip("torchmetrics")
-    from cka_plugin.training.metric import CKA
-
-    torch.multiprocessing.spawn(_worker, args=(str(tmp_path),), nprocs=2)
-    whole = CKA()
+    y = x[:, :3] + torch.randn(16, 3, generator=torch.Generator().manual_seed(100 + i))
+    value = whole(x, y)
+    fresh = CKA()
+    fresh.update(x, y)
+    assert value == fresh.compute()
+    parts[i // 2].update(x, y)
+parts[0].merge_state(parts[1])
+assert abs(parts[0].compute() - whole.compute()) < 1e-12
+parts[0].reset()
+assert torch.isnan(parts[0].compute())
+assert not whole.state_dict()
+print(float(whole.compute()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = CKA()
     for i in range(4):
-        whole.update(*_minibatch(i))
-    for rank in range(2):
-        assert float(torch.load(tmp_path / f"{rank}.pt")) == pytest.approx(float(whole.compute()), abs=1e-12)
+        expected.update(*minibatch(i))
+    assert float(done.stdout) == pytest.approx(float(expected.compute()), abs=1e-12)

@@ -20,7 +20,8 @@ class CKACallback(Callback):
 
         Trainer(callbacks=[CKACallback(Probe(images), part="net")])
 
-    Only the first process measures; the others go on.
+    The figures go through Lightning's own log, and so to every logger and to `callback_metrics`: `EarlyStopping` and
+    `ModelCheckpoint` can monitor `cka/start/lowest`. Only the first process measures; the others go on.
 
     Args:
         probe: what is measured; see `Probe`.
@@ -45,9 +46,8 @@ class CKACallback(Callback):
         """Measure and log."""
         if not trainer.is_global_zero or (trainer.current_epoch + 1) % self.every:
             return
-        figures = self.probe.measure(self._network(pl_module))
-        for logger in trainer.loggers:
-            logger.log_metrics(figures, step=trainer.global_step)
+        # Lightning's own log: to all loggers with its own step, and to `callback_metrics` for checkpoints to monitor.
+        pl_module.log_dict(self.probe.measure(self._network(pl_module)), rank_zero_only=True)
 
     def _network(self, pl_module: nn.Module) -> nn.Module:
         return pl_module.get_submodule(self.part)

@@ -1,28 +1,37 @@
-"""CKA of two streams of activations as a metric of torchmetrics, which adds up over processes."""
+"""CKA of two streams of activations as a metric in torchmetrics' manner, which adds up over processes."""
 
 from __future__ import annotations
 
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from cka_plugin.kernels import KERNELS, MIN_EXAMPLES, as_rows, gram, recover_centered, u_center
-from cka_plugin.similarity import check_estimator
+from cka_plugin.similarity import DEGENERATE, check_estimator
+
+if TYPE_CHECKING or find_spec("torchmetrics") is not None:
+    from torchmetrics import Metric
+else:
+    from cka_plugin.training.summed import Metric
 
 
 class CKA(Metric):
     """Minibatch CKA of two streams of activations: each `update` is one minibatch, in every process.
 
     The state is three sums, so processes and parts add up exactly: `sync`, `merge_state` and `forward` work as in any
-    metric.
+    metric. Where torchmetrics is installed this is a `torchmetrics.Metric`; without it the same calls add up over the
+    default process group.
 
     Args:
         kernel: `linear` or `rbf`.
         estimator: `unbiased` or `biased`.
         bandwidth: for `rbf`, σ as a multiple of the median distance.
-        options: as for `torchmetrics.Metric`.
+        options: as for `torchmetrics.Metric`; without torchmetrics there are none.
+
+    Raises:
+        ValueError: an unknown kernel or estimator.
 
     Source: Nguyen, Raghu & Kornblith 2021, eq. 2 and 3.
 
@@ -68,9 +77,9 @@ class CKA(Metric):
                 f"a minibatch of {len(x)} and {len(y)} examples: expected the same examples, at least {MIN_EXAMPLES}"
             )
         k, l = self._centred(x), self._centred(y)
-        self.xy += (k * l).sum()
-        self.xx += (k * k).sum()
-        self.yy += (l * l).sum()
+        self.xy += (k * l.to(k.device)).sum().to(self.xy.device)
+        self.xx += (k * k).sum().to(self.xx.device)
+        self.yy += (l * l).sum().to(self.yy.device)
 
     def compute(self) -> Tensor:
         """The CKA of all minibatches so far, a float64 scalar; NaN where a stream is constant or not finite."""
@@ -80,5 +89,9 @@ class CKA(Metric):
         rows = as_rows(x.detach().double())
         k, exponent = gram(rows, self.kernel, self.bandwidth)
         a, diagonal = u_center(k)
+        empty = (
+            a.square().sum() <= DEGENERATE * diagonal.square().sum()
+        )  # all pairs are equally similar, but for rounding
+        a, diagonal = torch.where(empty, 0.0, a), torch.where(empty, 0.0, diagonal)
         centred = a if self.estimator == "unbiased" else recover_centered(a, diagonal)
         return torch.ldexp(centred, exponent)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from cka_plugin import distributed
 from cka_plugin.baseline import BATCH_SIZE, Baseline, represent_as
 from cka_plugin.compare import represent
 from cka_plugin.comparison import Comparison
@@ -20,7 +21,9 @@ class Probe:
     """Measures how far a model has moved, layer by layer, without disturbing its training.
 
     The model's mode, gradients, hooks and all random states are afterwards what they were: a run with a probe gives the
-    same weights, bit by bit, as one without. Nothing of it stays on the model's device.
+    same weights, bit by bit, as one without. Nothing of it stays on the model's device. One process measures for
+    itself, whatever process group there is. Training that resumes from a checkpoint starts there: to be compared with
+    an earlier state, give that as the baseline.
 
     Args:
         data: the probe set, as for `represent`: some 256 examples that can be read again and again. Given a `baseline`
@@ -32,6 +35,7 @@ class Probe:
 
     Raises:
         ValueError: no data.
+        RuntimeError: when measuring: a model whose parameters are spread over processes (FSDP, ZeRO-3).
 
     Example:
         >>> import torch
@@ -86,14 +90,26 @@ class Probe:
         return figures
 
     def _represent(self, model: nn.Module) -> Representation:
+        _check_whole(model)
         # The model stays where it trains; a device of its own would be moved to and back.
         device = next((str(tensor.device) for tensor in [*model.parameters(), *model.buffers()]), "cpu")
         options = {"device": device, "progress": False, **self.options}
-        with warnings.catch_warnings():
+        with distributed.alone(), warnings.catch_warnings():  # the first rank measures, the others go on
             warnings.simplefilter("ignore", CKAWarning)  # a dead layer has no figure: that says it
             if self.baseline is not None:
                 return represent_as(self.baseline, {"model": model}, self.data, **options)
             return represent({"model": model}, self.data, like=self._first, **options)
+
+
+def _check_whole(model: nn.Module) -> None:
+    """A rank that ran a sharded model alone would wait for the others for ever."""
+    wrapped = any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules())
+    for name, parameter in model.named_parameters():
+        if wrapped or hasattr(parameter, "device_mesh") or hasattr(parameter, "ds_id"):
+            raise RuntimeError(
+                f"parameter {name} is spread over processes (FSDP, tensor parallelism or ZeRO-3), so that none can"
+                " run the model alone: save checkpoints and compare these, or train with DDP"
+            )
 
 
 def _figures(which: str, before: Representation, now: Representation) -> dict[str, float]:
