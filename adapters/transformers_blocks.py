@@ -20,6 +20,7 @@ COUNTS = (
     "num_hidden_layers", "num_layers", "n_layer", "n_layers", "depth", "depths", "encoder_layers", "decoder_layers",
     "num_encoder_layers", "num_decoder_layers", "num_encoder_blocks", "encoder_num_layers", "decoder_num_layers",
 )  # fmt: skip
+_LISTS = ("layers", "layer", "blocks", "block", "h")
 _NO_BLOCKS = ("embed", "proj", "norm", "head", "class", "bbox", "pred", "expert")
 
 
@@ -55,6 +56,7 @@ def find_towers(model: nn.Module, prefix: str = "") -> list[Tower]:
     if is_timm(model):
         return _of_timm(model, prefix)
     own = _said(model) or _grouped(model, _recorded(model), "recorded") or _grouped(model, _counted(model), "counted")
+    own += _grouped(model, _beside(model, [path for tower in own for path in tower.blocks]), "counted")
     towers = [_below(tower, prefix) for tower in own]
     taken = [f"{path}." for tower in own for path in tower.blocks]
     for path, sub in submodels(model):
@@ -127,8 +129,32 @@ def _counted(model: nn.Module) -> list[str]:
 
 def _counts(model: nn.Module) -> set[Any]:
     """The numbers of layers, or of stages, that the configuration states."""
-    values = [getattr(getattr(model, "config", None), key, None) for key in COUNTS]
+    return _counts_of(getattr(model, "config", None))
+
+
+def _counts_of(config: Any) -> set[Any]:
+    values = [getattr(config, key, None) for key in COUNTS]
     return {len(value) if isinstance(value, list | tuple) else value for value in values}
+
+
+def _beside(model: nn.Module, blocks: Sequence[str]) -> list[str]:
+    """The elements of further lists, beside the blocks, as long as a part of the configuration counts layers.
+
+    Such are towers that are no models of their own (the vision tower of Idefics, the mask decoder of SAM).
+    """
+    parts = [value for value in vars(getattr(model, "config", None) or object).values() if hasattr(value, "model_type")]
+    counts = {count for part in parts for count in _counts_of(part)}
+    lists: list[str] = []
+    found: list[str] = []
+    for path, module in region(model):
+        if path.rpartition(".")[2] not in _LISTS or not is_list(module) or len(module) not in counts - {1}:  # type: ignore[arg-type]
+            continue
+        if any(f"{path}.".startswith(f"{b}.") or b.startswith(f"{path}.") for b in [*blocks, *lists]):
+            continue
+        if len({type(child) for child in module.children()}) == 1:
+            lists.append(path)
+            found += [f"{path}.{name}" for name, _ in module.named_children()]
+    return found
 
 
 def is_list(module: nn.Module) -> bool:

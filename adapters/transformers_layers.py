@@ -16,7 +16,7 @@ from torch import nn
 from cka_plugin.adapters.base import Layer, spread_depths
 from cka_plugin.adapters.call_order import around, mentions
 from cka_plugin.adapters.transformers_blocks import Tower, find_towers, is_timm, submodels
-from cka_plugin.adapters.transformers_special import EMBEDDED_BY, NORM_BETWEEN_BLOCKS
+from cka_plugin.adapters.transformers_special import EMBEDDED_BY, HEAD_INSIDE, NORM_BETWEEN_BLOCKS
 from cka_plugin.adapters.transformers_towers import common_word, name_towers
 
 
@@ -32,7 +32,7 @@ def layers(model: nn.Module, granularity: str = "block") -> list[Layer]:
     for tower in towers:
         prefix = f"{tower.label}." if tower.label else ""
         entry = find_entry(model, tower, towers)
-        if entry is not None:
+        if entry is not None and entry not in (path for _, path, _ in found):  # one embedding may serve two towers
             kind = "stem" if tower.staged else "embed"
             found.append((prefix + kind, entry, kind))
         found += [(prefix + name, path, "block") for name, path in _blocks(model, tower, granularity)]
@@ -79,7 +79,7 @@ def _blocks(model: nn.Module, tower: Tower, granularity: str) -> Iterator[tuple[
 
 # Beside the way of the activations: positions, masks, queries, optional inputs.
 _ASIDE = re.compile(
-    r"rotary|rope|position|relative|rel_pos|bias|mask|segment|wpe|pos_emb|quer|ref_point|reference|denois|type|per_layer"
+    r"rotary|rope|(?<!encode_)position(?!al_encoder)|relative|rel_pos|bias|mask|segment|wpe|pos_emb|quer|ref_point|reference|denois|type|per_layer"
     r"|prompt|speaker|latent|structure"
 )
 # What the tokens are embedded by; of what follows it, only norms, dropouts and projections enter the blocks.
@@ -202,7 +202,7 @@ HEADS = (
     "qa_classifier", "logits_proj", "ctc_head", "proj_out", "output_projection", "embed_out", "cls", "predictions",
     "pred_layer", "decode_head", "segmentation_head", "class_embed", "class_predictor", "class_head", "head", "fc",
     "answer_head", "logits_dense", "splinter_qass", "audio_lm_head", "joint", "decoder", "char_head",
-    "visual_projection", "text_projection", "audio_projection",
+    "visual_projection", "text_projection", "audio_projection", "sequence_summary", "embedding_decoder",
 )  # fmt: skip
 _TASK = re.compile(r"For[A-Z]|Head|LM|WithProjection")
 
@@ -235,10 +235,15 @@ def _named_head(model: nn.Module, towers: list[Tower]) -> str | None:
     except (AttributeError, NotImplementedError):
         output = None
     if isinstance(output, nn.Module) and not isinstance(output, nn.Embedding):  # whose weights are used, not called
-        return next((path for path, module in model.named_modules() if module is output), None)
+        path = next((path for path, module in model.named_modules() if module is output), None)
+        return f"{path}.0" if path and isinstance(output, nn.ModuleList) else path  # of several heads the first
     children = dict(model.named_children())
     held = [tower.blocks[0] for tower in towers]
-    return next((n for n in HEADS if n in children and not any(_within(path, n) for path in held)), None)
+    named = next((n for n in HEADS if n in children and not any(_within(path, n) for path in held)), None)
+    inside = HEAD_INSIDE.get(_type(model))
+    if named is None and inside is not None:
+        return next((path for path, _ in model.named_modules() if path.endswith(inside)), None)
+    return named
 
 
 def _inside(towers: list[Tower], path: str) -> list[Tower]:

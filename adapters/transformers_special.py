@@ -100,10 +100,15 @@ SAID_FOR: dict[str, tuple[str, ...] | Callable[[nn.Module], Stages]] = {
     "xlm": flaubert,
     "gemma3n_audio": ("conformer.*",),
     "lxmert": ("encoder.layer.*", "encoder.r_layers.*", "encoder.x_layers.*"),
+    "mask2former": ("pixel_level_module.decoder.encoder.layers.*", "transformer_module.decoder.layers.*"),
+    "mllama_vision_model": ("transformer.layers.*", "global_transformer.layers.*"),
+    "oneformer": ("pixel_level_module.decoder.encoder.layers.*", "transformer_module.decoder.layers.*"),
     "perceiver": ("encoder.self_attends.*",),
     "squeezebert": ("encoder.layers.*.output",),  # the block itself is not called, only its forward
     "superglue": ("gnn.layers.*",),
     "superpoint": ("encoder.conv_blocks.*",),
+    "phi4_multimodal_audio": ("encoder.encoders.*|encoders.*",),
+    "vjepa2": ("encoder.layer.*", "predictor.layer.*"),
     "univnet": ("resblocks.*",),
     "uvdoc_backbone": ("resnet.resnet_down.*.layers.*", "bridge.bridge.*"),
     # One run of residual blocks, which are registered in three places.
@@ -119,6 +124,9 @@ SAID_FOR: dict[str, tuple[str, ...] | Callable[[nn.Module], Stages]] = {
 
 # Types whose norm, by its place in the source the final one, runs between the blocks too.
 NORM_BETWEEN_BLOCKS = {"bridgetower": "vision"}
+
+# Where the logits are made by a module deep inside, which transformers does not name: type -> what its path ends in.
+HEAD_INSIDE = {"fsmt": "decoder.output_projection", "perceiver": "decoder.final_layer"}
 
 # What enters the blocks where the model around them embeds in their stead: type -> tower -> path.
 EMBEDDED_BY = {"csm": {"backbone_model": "embed_text_tokens"}}

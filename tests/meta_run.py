@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_any, tree_map
 
 aten = torch.ops.aten
+_RECURRENT = (torch.lstm, torch.gru)
 LARGEST = 1 << 22  # elements of a tensor that is made for real
 INDEXING = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._unsafe_index.Tensor)
 
@@ -37,6 +38,8 @@ class _KeepValues(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func in (torch.tensor, torch.as_tensor, torch.asarray) and not _is_meta(args[0] if args else None):
             kwargs.pop("device", None)
+        if func in _RECURRENT:  # which compare the devices of their arguments before anything is dispatched
+            args = tree_map(_to_meta, args)
         return func(*args, **kwargs)
 
 

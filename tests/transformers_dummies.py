@@ -144,10 +144,41 @@ EXTRA: dict[str, Callable[[Any], dict[str, Any]]] = {
     "Gemma4VisionModel": lambda c: {
         "pixel_values": no_weights(N, 64, 3 * c.patch_size**2), "pixel_position_ids": torch.zeros(N, 64, 2).long()
     },
-    "IdeficsModel": lambda c: {"pixel_values": no_weights(N, 1, 3, *side(c.vision_config))},
+    "Gemma3nAudioEncoder": lambda c: {
+        "audio_mel": no_weights(N, 160, c.input_feat_size), "audio_mel_mask": torch.zeros(N, 160).bool()
+    },
+    "Inkling2VisionModel": lambda c: {
+        "pixel_values": no_weights(64, *[c.patch_size * c.spatial_merge_size] * 2, c.num_channels),
+        "image_grid_thw": torch.tensor([[1, 16, 16]]),
+    },
+    "LxmertModel": lambda c: {"visual_feats": no_weights(N, 5, c.visual_feat_dim), "visual_pos": no_weights(N, 5, 4)},
+    "LayoutLMv3Model": lambda c: {"pixel_values": no_weights(N, 3, 224, 224)},
+    "PatchTSMixerModel": lambda c: {"past_values": no_weights(N, c.context_length, c.num_input_channels)},
+    "PatchTSTModel": lambda c: {"past_values": no_weights(N, c.context_length, c.num_input_channels)},
+    "PerceiverModel": lambda c: {"inputs": no_weights(N, LENGTH, c.d_model)},
+    "Phi4MultimodalAudioModel": lambda c: {"hidden_states": no_weights(N, 160, c.input_size), "mask": ones(N, 160).bool()},
+    "Pix2StructForConditionalGeneration": lambda c: {
+        "flattened_patches": no_weights(N, 64, c.vision_config.patch_embed_hidden_size + 2)
+    },
+    "VJEPA2Model": lambda c: {"pixel_values_videos": no_weights(1, 4, 3, c.crop_size, c.crop_size)},
+    "XCLIPModel": lambda c: {"pixel_values": no_weights(N, c.vision_config.num_frames, 3, *side(c.vision_config))},
+    "IdeficsModel": lambda c: {
+        "pixel_values": no_weights(N, 1, 3, *side(c.vision_config)), "image_attention_mask": ones(N, LENGTH, 1)
+    },
+    "MllamaModel": lambda c: {
+        **EXTRA["MllamaVisionModel"](c.vision_config),
+        "cross_attention_mask": ones(N, LENGTH, 1, c.vision_config.max_num_tiles),
+    },
+    "MusicgenForConditionalGeneration": lambda c: {"decoder_input_ids": ids(c.decoder, N * c.decoder.num_codebooks, 4)},
+    "MusicgenMelodyForConditionalGeneration": lambda c: {
+        "decoder_input_ids": ids(c.decoder, N * c.decoder.num_codebooks, 4)
+    },
+    "Emu3VQVAE": lambda c: {
+        "pixel_values": no_weights(N, 3, 256, 256), "image_sizes": torch.tensor([[256, 256]] * N)
+    },
     "InklingVisionModel": lambda c: {"pixel_values": no_weights(N, 2, 40, 40, 3)},
     "JanusVQVAE": lambda c: {"pixel_values": no_weights(N, 3, 384, 384)},
-    "Kosmos2_5VisionModel": lambda c: {"flattened_patches": no_weights(N, 64, 3 * c.patch_size**2 + 2)},
+    "Kosmos2_5VisionModel": lambda c: {"flattened_patches": no_weights(N, 64, c.patch_embed_hidden_size + 2)},
     "KyutaiSpeechToTextModel": lambda c: {"input_ids": ids(c, N, LENGTH, c.num_codebooks + 1)},
     "LightGlueForKeypointMatching": lambda c: {"pixel_values": no_weights(N, 2, 3, 480, 640)},
     "MiniCPMOcrVisionModel": lambda c: {"target_sizes": torch.tensor([[8, 8]] * N), **row_of_patches(c)},
@@ -170,6 +201,14 @@ EXTRA: dict[str, Callable[[Any], dict[str, Any]]] = {
 for _class in ("MiniCPMV4_6VisionModel", "MiniCPMV4_7VisionModel"):
     EXTRA[_class] = EXTRA["MiniCPMOcrVisionModel"]
 EXTRA["TimesformerForVideoClassification"] = EXTRA["TimesformerModel"]
+for _class in ("AutoformerModel", "InformerModel", "TimeSeriesTransformerModel"):
+    EXTRA[_class] = lambda c: {
+        "past_values": no_weights(N, c.context_length + max(c.lags_sequence)),
+        "past_observed_mask": no_weights(N, c.context_length + max(c.lags_sequence)),
+        "past_time_features": no_weights(N, c.context_length + max(c.lags_sequence), c.num_time_features),
+        "future_values": no_weights(N, c.prediction_length),
+        "future_time_features": no_weights(N, c.prediction_length, c.num_time_features),
+    }
 EXTRA["SuperGlueForKeypointMatching"] = EXTRA["LightGlueForKeypointMatching"]
 
 
@@ -189,7 +228,7 @@ def dummies(model: nn.Module) -> Iterator[dict[str, Any]]:
     config: Any = model.config
     wanted = [name for name, p in parameters.items() if p.default is p.empty]
     main = getattr(model, "main_input_name", "input_ids")
-    wanted += [main, "input_ids", "bbox"] + (
+    wanted += [*([main] if isinstance(main, str) else main), "input_ids", "bbox"] + (
         ["decoder_input_ids"] if getattr(config, "is_encoder_decoder", False) else []
     )
     wanted = [name for name in dict.fromkeys(wanted) if name in parameters]

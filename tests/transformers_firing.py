@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -62,7 +64,7 @@ def evidence(model: nn.Module, layers: Sequence[Layer]) -> Evidence:
                 calls, output, error = run(inner, inputs)
             if error is None:
                 found.whole = found.whole or not path
-                found.problems += [] if path else _head_problems(own, calls, output)
+                found.problems += [] if path else _head_problems(inner, own, calls, output)
             else:
                 found.errors.setdefault(path, f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}")
             out = {call.path for call in calls if call.out}
@@ -119,9 +121,12 @@ def run(model: nn.Module, inputs: dict[str, Any]) -> tuple[list[Call], Any, Exce
         handles.append(module.register_forward_pre_hook(before(path), with_kwargs=True))
         handles.append(module.register_forward_hook(after(path), with_kwargs=True))
     output, failed = None, None
+    real = not any(parameter.is_meta for parameter in model.parameters())
+    if real:
+        inputs = {name: _with_values(value) for name, value in inputs.items()}
     try:
-        with meta_run(), torch.no_grad():
-            output = model(**inputs)
+        with contextlib.nullcontext() if real else meta_run(), torch.no_grad():
+            output = _forward(model)(**inputs)
     except Exception as error:  # made-up inputs may fit a model badly in any way
         failed = error
     finally:
@@ -129,6 +134,16 @@ def run(model: nn.Module, inputs: dict[str, Any]) -> tuple[list[Call], Any, Exce
             handle.remove()
     alive.append(output)
     return calls, output, failed
+
+
+def _with_values(value: Any) -> Any:
+    return torch.randn(value.shape, dtype=value.dtype) if isinstance(value, Tensor) and value.is_meta else value
+
+
+def _forward(model: nn.Module) -> Any:
+    """The model, or, of one that defines no `forward`, its encoding half."""
+    own = type(model).forward is not nn.Module.forward
+    return model if own else getattr(model, "encode", model)
 
 
 def _problems(model: nn.Module, layers: Sequence[Layer], calls: Sequence[Call], *, ended: bool) -> list[str]:
@@ -146,7 +161,7 @@ def _problems(model: nn.Module, layers: Sequence[Layer], calls: Sequence[Call], 
         order = [first[x.path] for x in own if x.path in first]
         told += [f"fires too early: {b.name}" for a, b in itertools.pairwise(own) if _late(first, a, b)]
         if order:
-            told += _entry_problems(own, calls) + _norm_problems(model, own, calls)
+            told += _entry_problems(model, own, calls) + _norm_problems(model, own, calls)
     return told
 
 
@@ -154,7 +169,7 @@ def _late(first: dict[str, int], a: Layer, b: Layer) -> bool:
     return a.path in first and b.path in first and first[b.path] < first[a.path]
 
 
-def _entry_problems(layers: Sequence[Layer], calls: Sequence[Call]) -> list[str]:
+def _entry_problems(model: nn.Module, layers: Sequence[Layer], calls: Sequence[Call]) -> list[str]:
     """The entry gives what enters the first block, if any module does."""
     block = next((x for x in layers if x.kind == "block"), None)
     place = next((i for i, c in enumerate(calls) if block and not c.out and c.path == block.path), None)
@@ -163,7 +178,12 @@ def _entry_problems(layers: Sequence[Layer], calls: Sequence[Call]) -> list[str]
     entering = calls[place].tensor
     exact = [c.path for c in calls[:place] if c.out and c.tensor == entering and entering is not None]
     entry = next((x for x in layers if x.kind in ("stem", "embed")), None)
-    if entry is None or not exact or entry.path in exact:
+    beside = block.path.rpartition(".")[0]  # a block without a module of its own ends with its last part
+    after = {c.path for c in calls[place:] if c.out}
+    exact = [  # a norm that serves twice tells nothing, nor what alternates with the blocks
+        p for p in exact if not (is_norm(model.get_submodule(p)) and p in after) and not _listed(model, p)
+    ]
+    if entry is None or not exact or entry.path in exact or any(p.rpartition(".")[0] == beside for p in exact):
         return []
     return [f"{entry.path} is not what enters {block.name}: that is {' = '.join(exact[:3])}"]
 
@@ -183,12 +203,23 @@ def _norm_problems(model: nn.Module, layers: Sequence[Layer], calls: Sequence[Ca
     norms = [
         p
         for p in takers
-        if is_norm(model.get_submodule(p)) and p not in before and not p.startswith(inside) and not _listed(model, p)
+        if is_norm(model.get_submodule(p))
+        and p not in before
+        and not p.startswith(inside)
+        and not _listed(model, p)
+        and _near(p, block)
     ]
     norm = next((x for x in layers if x.kind == "norm"), None)
     if not norms or (norm is not None and norm.path in norms):
         return []
     return [f"norm is {norm.path if norm else 'missing'}, but {' and '.join(norms[:2])} normalises {block.name}"]
+
+
+def _near(path: str, block: Layer) -> bool:
+    """Whether a module lies in the tower of a block: not in a projector, or another tower, that its output goes to."""
+    words = tower(block.name).split(".") if tower(block.name) else []
+    depth = len(words) + (bool(words) and block.path.startswith("model."))
+    return path.split(".")[:depth] == block.path.split(".")[:depth]
 
 
 def _listed(model: nn.Module, path: str) -> bool:
@@ -208,16 +239,21 @@ def _numbered(path: str) -> list[str]:
     return [".".join(parts[: i + 1]) for i, part in enumerate(parts[:-1]) if part.isdigit()]
 
 
-def _head_problems(layers: Sequence[Layer], calls: Sequence[Call], output: Any) -> list[str]:
+_TASK = re.compile(r"For[A-Z]|Head|LM|WithProjection")
+
+
+def _head_problems(model: nn.Module, layers: Sequence[Layer], calls: Sequence[Call], output: Any) -> list[str]:
     """The head is the module that gives the logits, if one module does."""
     logits = output.get("logits") if hasattr(output, "get") else None
     head = next((x for x in layers if x.kind == "head"), None)
     if not isinstance(logits, Tensor):
         return []
     giving = [c.path for c in calls if c.out and c.path and c.tensor == id(logits)]
+    if head is None and not _TASK.search(type(model).__name__):
+        return []  # a bare model that happens to score its queries
     if head is None:
         return [f"no head, but {' = '.join(giving) or 'something'} gives logits"]
-    if giving and head.path not in giving:
+    if giving and not any(_holds(path, head.path) or path == head.path for path in giving):
         return [f"head is {head.path}, but {' = '.join(giving[:3])} gives the logits"]
     if not any(c.out and c.path == head.path for c in calls):
         return [f"never fires: head ({head.path})"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,8 +15,10 @@ COMPLETED: dict[str, dict[str, Any]] = {
     "autoformer": {"prediction_length": 24},
     "chameleon": {"vocabulary_map": {"<image>": 4}},
     "dots1": {"n_routed_experts": 8, "n_shared_experts": 2, "moe_intermediate_size": 64, "num_experts_per_tok": 2},
+    "deepseek_v2": {"num_experts_per_tok": 6},
     "emu3": {"vocabulary_map": {"<image>": 4}},
-    "esm": {"vocab_size": 33},
+    "esm": {"vocab_size": 33, "pad_token_id": 1},
+    "glm4v_moe_text": {"head_dim": 128},
     "hunyuan_v1_dense": {"head_dim": 128},
     "hunyuan_v1_moe": {"head_dim": 128},
     "hunyuan_vl": {"text_config": {"head_dim": 128}},
@@ -29,8 +31,14 @@ COMPLETED: dict[str, dict[str, Any]] = {
     "time_series_transformer": {"prediction_length": 24},
     "timm_backbone": {"backbone": "resnet18"},
 }
-# Settings without which a default configuration builds, but its forward pass fails.
-RUNNABLE: dict[str, Callable[[Any], None]] = {}
+ROTARY = {"rope_type": "default", "rope_theta": 10000.0}
+for _type in ("glm4v", "glm46v", "glmga", "glm_image", "glm4v_moe"):
+    _half = ROTARY | {"partial_rotary_factor": 0.5}
+    COMPLETED[_type] = {"text_config": {"rope_parameters": _half, **COMPLETED.get(f"{_type}_text", {})}}
+    COMPLETED[f"{_type}_text"] = COMPLETED[_type]["text_config"]
+for _type in ("hunyuan_vl_text",):
+    COMPLETED[_type]["rope_parameters"] = ROTARY | {"mrope_section": [16, 16, 16, 16]}
+    COMPLETED["hunyuan_vl"] = {"text_config": COMPLETED[_type]}
 
 
 def all_types() -> list[str]:
