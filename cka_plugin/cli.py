@@ -5,9 +5,11 @@ Exit codes: 0 done; 1 a check found a regression; 2 what was asked cannot be don
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -20,6 +22,7 @@ from cka_plugin.commands import errors as _errors  # noqa: F401
 from cka_plugin.commands import layers as _layers  # noqa: F401
 from cka_plugin.commands import probe as _probe  # noqa: F401
 from cka_plugin.commands import represent as _represent  # noqa: F401
+from cka_plugin.distributed import process_group, world
 from cka_plugin.warnings import CKAWarning
 
 # click's own exception, which newer versions of typer carry inside
@@ -30,7 +33,8 @@ def main() -> None:
     """Run the command, with errors as one line and the exit codes of the module's docstring."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
-        code = app(standalone_mode=False)
+        with process_group(), _first_rank_prints():
+            code = app(standalone_mode=False)
     except typer.Abort:
         fail("interrupted", 130)
     except KeyboardInterrupt:
@@ -53,6 +57,16 @@ def main() -> None:
         sys.exit(code if isinstance(code, int) else 0)
 
 
+@contextlib.contextmanager
+def _first_rank_prints() -> Iterator[None]:
+    """Of many processes (torchrun) only the first writes to standard output."""
+    if world()[0] == 0:
+        yield
+        return
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
 def one_line(error: BaseException) -> str:
     """An error as one line; those that are not meant for people say what they are."""
     text = " ".join(str(error).split()) or type(error).__name__
@@ -62,7 +76,8 @@ def one_line(error: BaseException) -> str:
 
 def fail(message: str, code: int = 2) -> None:
     """One line on standard error, and out."""
-    print(f"error: {message}", file=sys.stderr)
+    rank = os.environ.get("RANK", "0") if "WORLD_SIZE" in os.environ else "0"
+    print(f"error: {message}" if rank == "0" else f"error on rank {rank}: {message}", file=sys.stderr)
     sys.exit(code)
 
 

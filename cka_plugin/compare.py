@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from cka_plugin import engine, files, models
+from cka_plugin import distributed, engine, files, models
 from cka_plugin.comparison import Comparison
 from cka_plugin.data import ReadOptions, open_data
 from cka_plugin.kernels import KERNELS
@@ -231,8 +232,6 @@ def check_options(kernel: str, estimator: str, pooling: str, bandwidth: float) -
 
 def read_like(representation: Representation, read: ReadOptions) -> ReadOptions:
     """Read the same examples in the same minibatches as those of a representation."""
-    from dataclasses import replace
-
     minibatches = [(minibatch.pass_index, minibatch.positions) for minibatch in representation.minibatches]
     sizes = representation.batch_sizes
     return replace(
@@ -257,16 +256,31 @@ def _run(
     checkpoint_dir: str | os.PathLike[str] | None,
 ) -> list[Representation]:
     models.check_granularity(options.granularity)
-    engine.choose_device(options.device)
+    rank, size = distributed.world()
     budget = budget_bytes(max_memory)
-    source = open_data(data, labels)
-    source.count(read)  # too few examples is said before any model is built or downloaded
-    by_name = (
-        model_kwargs is not None and bool(model_kwargs) and all(isinstance(v, Mapping) for v in model_kwargs.values())
-    )
-    subjects = []
-    for name, model in chosen:
-        weights = checkpoint.get(name) if isinstance(checkpoint, Mapping) else checkpoint
-        keywords = (model_kwargs or {}).get(name) if by_name else model_kwargs
-        subjects.append(models.subject(name, model, options.granularity, pretrained, transforms, weights, keywords))
-    return engine.run(subjects, source, read, options, budget, checkpoint_dir)
+    if size > 1:
+        budget //= distributed.ranks_on_this_machine() if max_memory == "auto" else 1
+        if read.shard is not None:
+            raise ValueError(f"shard {read.shard}: the {size} ranks of the process group share the minibatches already")
+
+    def work(share: tuple[int, int] | None) -> distributed.Share:
+        engine.choose_device(options.device)
+        source = distributed.source_of(open_data(data, labels))
+        source.count(read)  # too few examples is said before any model is built or downloaded
+        by_name = bool(model_kwargs) and all(isinstance(v, Mapping) for v in (model_kwargs or {}).values())
+        subjects = []
+        for name, model in chosen:
+            weights = checkpoint.get(name) if isinstance(checkpoint, Mapping) else checkpoint
+            keywords = (model_kwargs or {}).get(name) if by_name else model_kwargs
+            subjects.append(models.subject(name, model, options.granularity, pretrained, transforms, weights, keywords))
+        if share is None:
+            return distributed.Share(engine.run(subjects, source, read, options, budget, checkpoint_dir), {})
+        mine, quiet = replace(read, shard=share), replace(options, progress=options.progress and rank == 0)
+        made = engine.run(subjects, source, mine, quiet, budget // size, checkpoint_dir)
+        return distributed.Share(made, engine.identity(subjects, source, read, options))
+
+    made = distributed.split(work, budget - budget // size)
+    if rank == 0:
+        for representation in made:
+            engine.warn_of_problems(representation)
+    return made

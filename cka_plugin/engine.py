@@ -21,8 +21,9 @@ from torch import nn
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.capture import Capture, Captured
-from cka_plugin.checkpoints import Checkpoint, Finished, ModelCheckpoint, hash_of
+from cka_plugin.checkpoints import Checkpoint, Finished, ModelCheckpoint, hash_of, weights_hash
 from cka_plugin.data import Batch, Examples, ReadOptions, Source
+from cka_plugin.distributed import OwnExamples, local_device
 from cka_plugin.models import Subject
 from cka_plugin.representation import Minibatch, Representation, ScaleKeeper, find_problems, listed
 from cka_plugin.storage import VectorStore
@@ -194,10 +195,10 @@ def run(
                 bar.update(n)
             if isinstance(batch, Batch):
                 diversity.add(batch)
-    if isinstance(source, Stream):
+    if isinstance(source, Stream) and (read.shard is None or read.shard[0] == 0):
         diversity.warn()
     recorded = options.recorded(read)
-    made = [
+    return [
         builder.finish(
             capture.layers or (kept[place].layers() or [] if kept is not None else []),
             source,
@@ -206,9 +207,6 @@ def run(
         )
         for place, (subject, capture, builder) in enumerate(zip(subjects, captures, builders, strict=True))
     ]
-    for representation in made:
-        warn_of_problems(representation)
-    return made
 
 
 def _checkpoints(
@@ -219,10 +217,30 @@ def _checkpoints(
     del run["estimator"]  # both come from the same vectors
     run |= {"device": choose_device(options.device).type, "on_error": read.on_error}
     if isinstance(source, Examples):  # of a stream the examples are compared as they are read
-        planned = source.plan(read)
-        run["data"] = hash_of(source.ids, *[part for _, part in planned], [len(part) for _, part in planned])
+        run["data"] = plan_hash(source, read)
     checkpoint = Checkpoint(folder, run)
     return [checkpoint.of_model(subject) for subject in subjects]
+
+
+def identity(subjects: Sequence[Subject], source: Source, read: ReadOptions, options: RunOptions) -> dict[str, str]:
+    """What must be the same on all ranks that share a run: what it is -> a hash. A stream has been read by now."""
+    same = {f"weights of {subject.name}": weights_hash(subject.module) for subject in subjects}
+    same["layers"] = hash_of([vars(layer) for subject in subjects for layer in subject.layers])
+    same["options"] = hash_of(options.recorded(read), read.on_error, [_described(subject) for subject in subjects])
+    if isinstance(source, OwnExamples):
+        same["samplers"] = hash_of(*source.described())
+    elif isinstance(source, Stream):
+        same["data"] = source.digest.hex()
+    elif isinstance(source, Examples):
+        with contextlib.closing(source.batches(read)) as batches:  # type: ignore[type-var]
+            same["data"] = hash_of(plan_hash(source, read), next(batches).fingerprints)
+    return same
+
+
+def plan_hash(source: Examples, read: ReadOptions) -> str:
+    """A hash of which examples make up which minibatches."""
+    planned = source.plan(read)
+    return hash_of(source.ids, *[part for _, part in planned], [len(part) for _, part in planned])
 
 
 def _need_not_be_read(kept: Sequence[ModelCheckpoint], source: Source, read: ReadOptions) -> list[int]:
@@ -274,7 +292,8 @@ def choose_device(device: str) -> torch.device:
     """
     if device == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            number = local_device()
+            return torch.device("cuda") if number is None else torch.device("cuda", number)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.similarity import DEGENERATE, self_products
+from cka_plugin.storage import VectorStore, budget_bytes, release
 
 ExampleId: TypeAlias = int | str
 Array: TypeAlias = npt.NDArray[Any]
@@ -176,16 +177,19 @@ class Representation:
         return load_representation(path)
 
     @staticmethod
-    def merge(parts: Iterable[Representation | str | os.PathLike[str]]) -> Representation:
+    def merge(
+        parts: Iterable[Representation | str | os.PathLike[str]], max_memory: int | float | str = "auto"
+    ) -> Representation:
         """Put the shards of one run together: the same as the whole, whatever the order of the parts.
 
         Args:
             parts: representations made with `--shard I/N` (or their files), all N of them, in any order.
+            max_memory: for the vectors, as for `represent`.
 
         Raises:
             ValueError: a part is missing, given twice, or of another model, data or options.
         """
-        return merge(parts)
+        return merge(parts, max_memory)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
@@ -252,6 +256,7 @@ def find_problems(layers: Sequence[Layer], minibatches: Sequence[Minibatch]) -> 
         own = self_products(minibatch.vectors, minibatch.diagonals)
         for place in np.flatnonzero(~(finite & np.isfinite(own))):
             broken.setdefault(int(place), minibatch.index)
+        release(minibatch.vectors)
         norms += own
         scales += np.square(minibatch.diagonals.astype(np.float64)).sum(axis=1)
     for position, layer in enumerate(layers):
@@ -266,13 +271,15 @@ def find_problems(layers: Sequence[Layer], minibatches: Sequence[Minibatch]) -> 
     return problems
 
 
-def merge(parts: Iterable[Representation | str | os.PathLike[str]]) -> Representation:
+def merge(
+    parts: Iterable[Representation | str | os.PathLike[str]], max_memory: int | float | str = "auto"
+) -> Representation:
     """See `Representation.merge`."""
     loaded = [p if isinstance(p, Representation) else Representation.load(p) for p in parts]
     if not loaded:
         raise ValueError("merge was given no parts")
-    first = loaded[0]
-    for part in loaded[1:]:
+    first = next((part for part in loaded if part.minibatches), loaded[0])
+    for part in loaded:
         _check_same_run(first, part)
     if first.shard is not None:
         count = first.shard[1]
@@ -287,11 +294,16 @@ def merge(parts: Iterable[Representation | str | os.PathLike[str]]) -> Represent
             )
     elif len(loaded) > 1:
         raise ValueError(f"{first.name}: a whole representation cannot be merged with others; only shards (I/N) can")
-    return join(loaded)
+    return join(loaded, VectorStore(budget_bytes(max_memory)))
 
 
-def join(parts: Sequence[Representation]) -> Representation:
-    """Concatenate parts of one run by the numbers of their minibatches; examples by their rank."""
+def join(parts: Sequence[Representation], store: VectorStore | None) -> Representation:
+    """Concatenate parts of one run by the numbers of their minibatches; examples by their rank.
+
+    Args:
+        parts: of one model.
+        store: where the vectors of the whole are to lie; None uses those of the parts, which are changed in place.
+    """
     parts = [part for part in parts if part.minibatches] or list(parts[:1])
     first = parts[0]
     ranks = np.unique(np.concatenate([part.ranks for part in parts]))
@@ -300,13 +312,19 @@ def join(parts: Sequence[Representation]) -> Representation:
     fingerprints = np.zeros(len(ranks), dtype=np.uint64)
     logits = None if first.logits is None else np.zeros((len(ranks), first.logits.shape[1]), dtype=np.float32)
     labels = None if first.labels is None else np.zeros(len(ranks), dtype=np.int64)
+    seen = np.full(len(ranks), np.iinfo(np.int64).max)
     for part in parts:
         to = np.array([place[int(rank)] for rank in part.ranks], dtype=np.int64)
+        first_in = np.full(len(to), np.iinfo(np.int64).max)
+        for minibatch in part.minibatches:
+            first_in[minibatch.positions] = np.minimum(first_in[minibatch.positions], minibatch.index)
+        earlier = first_in < seen[to]
+        seen[to[earlier]] = first_in[earlier]
         for position, example_id in zip(to, part.example_ids, strict=True):
             ids[position] = example_id
         fingerprints[to] = part.fingerprints
         if logits is not None and part.logits is not None:
-            logits[to] = part.logits
+            logits[to[earlier]] = part.logits[earlier]  # of several passes the first counts, as in one process
         if labels is not None and part.labels is not None:
             labels[to] = part.labels
     keeper = ScaleKeeper(len(first.layers))
@@ -315,7 +333,10 @@ def join(parts: Sequence[Representation]) -> Representation:
         ((minibatch, part) for part in parts for minibatch in part.minibatches), key=lambda pair: pair[0].index
     )
     for minibatch, part in numbered:
-        vectors, diagonals = minibatch.vectors.copy(), minibatch.diagonals.copy()
+        vectors, diagonals = minibatch.vectors, minibatch.diagonals
+        if store is not None:
+            vectors, diagonals = store.keep(np.array(vectors)), np.array(diagonals)
+            release(minibatch.vectors, minibatch.diagonals)
         keeper.add(vectors, diagonals, part.exponents)
         global_ranks = part.ranks[minibatch.positions]
         positions = np.array([place[int(rank)] for rank in global_ranks], dtype=np.int64)
@@ -330,12 +351,14 @@ def join(parts: Sequence[Representation]) -> Representation:
         logits=logits,
         labels=labels,
         problems=find_problems(first.layers, merged),
-        skipped=[example for part in parts for example in part.skipped],
+        skipped=sorted({example for part in parts for example in part.skipped}, key=str),
         shard=None,
     )
 
 
 def _check_same_run(first: Representation, other: Representation) -> None:
+    if not (first.minibatches and other.minibatches):  # a shard without data has no layers
+        other = replace(other, layers=first.layers)
     what = differences(first, other, options=True)
     if (first.shard is None) != (other.shard is None) or (
         first.shard is not None and other.shard is not None and first.shard[1] != other.shard[1]

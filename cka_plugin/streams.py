@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
@@ -51,6 +52,7 @@ class Stream:
         self.loader = loader
         self.label_names: list[str] | None = None
         self.kinds: tuple[str, ...] = ()
+        self.digest = b""  # of the fingerprints of all that the last reading gave, in order
         self._labels = None
         if labels is not None:
             if self.shuffles:
@@ -81,11 +83,13 @@ class Stream:
         seen: dict[int, list[int]] = {}
         index = 0
         total = 0
+        self.digest = b""
         with _repeatable(self.loader, options.seed):
             for number in range(options.passes):
                 remaining = {key: list(ranks) for key, ranks in seen.items()}
                 for raw, inputs, labels, prints in self._minibatches(options):
                     n = len(prints)
+                    self.digest = hashlib.blake2b(self.digest + prints.tobytes(), digest_size=16).digest()
                     if number == 0:
                         ranks = np.arange(total, total + n, dtype=np.int64)
                         for rank, key in zip(ranks, prints, strict=True):

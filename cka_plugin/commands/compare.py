@@ -62,6 +62,7 @@ def compare(
 ) -> None:
     """Compare models layer by layer on the same data."""
     import cka_plugin
+    from cka_plugin.distributed import world
 
     for path in (save, plot):
         check_writable(path)
@@ -87,6 +88,8 @@ def compare(
         match=match,
         progress=not quiet,
     )
+    if world()[0] != 0:  # under torchrun every rank has the result, and the first writes it
+        return
     if save is not None:
         comparison.save(save)
     if plot is not None:

@@ -62,6 +62,7 @@ def represent(
 ) -> None:
     """Run one model over data and save what comparisons need."""
     import cka_plugin
+    from cka_plugin.distributed import world
 
     check_writable(output)
     representation = cka_plugin.represent(
@@ -87,6 +88,8 @@ def represent(
         shard=None if shard is None else parse_shard(shard),
         progress=not quiet,
     )
+    if world()[0] != 0:  # under torchrun every rank has the result, and the first writes it
+        return
     representation.save(output)
     if as_json:
         print_json(
