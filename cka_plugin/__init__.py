@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cka_plugin.baseline import Baseline, make_baseline
     from cka_plugin.compare import compare, load, represent
     from cka_plugin.comparison import Comparison
+    from cka_plugin.levels import untrained
     from cka_plugin.models import layers
     from cka_plugin.probing import probe
     from cka_plugin.regression import CheckResult, check
@@ -52,6 +53,7 @@ __all__ = [
     "probe",
     "register_adapter",
     "represent",
+    "untrained",
 ]
 
 # Public names come from their modules when first used: every run of pytest loads this package, and none should wait for
@@ -79,6 +81,7 @@ _HOMES = {
     "probe": "probing",
     "register_adapter": "adapters",
     "represent": "compare",
+    "untrained": "levels",
 }
 
 

@@ -96,7 +96,7 @@ def ablate(
     watched = replace(subject, layers=subject.layers[-1:])  # the Gram vectors of one layer, which are not looked at
     with contextlib.ExitStack() as stack:
         capture = stack.enter_context(engine.hooked(watched, options, read.seed))
-        batches = stack.enter_context(contextlib.closing(source.batches(read)))
+        batches = stack.enter_context(contextlib.closing(source.batches(read)))  # type: ignore[type-var]
         bar = stack.enter_context(engine.progress_bar([subject] * (1 + len(blocks)), source, read, options.progress))
         for batch in batches:
             run.add(capture, batch, bar)

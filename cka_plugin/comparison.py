@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cka_plugin.adapters.base import Layer
+from cka_plugin.model_analyses import ModelAnalyses
 from cka_plugin.representation import Representation, check_comparable, listed
 from cka_plugin.similarity import Floats, Sums, check_estimator, inner_products, self_products
+from cka_plugin.storage import release
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
     from cka_plugin.analysis.blocks import BlockStructure
-    from cka_plugin.analysis.correspondence import Correspondence
-    from cka_plugin.analysis.error_comparison import ErrorComparison
 
 
-class Comparison:
+class Comparison(ModelAnalyses):
     """The similarity of every layer of every model with every other.
 
     Args:
@@ -83,10 +83,10 @@ class Comparison:
                 self._sums[a, b] = Sums(other.xy.transpose(0, 2, 1), other.yy, other.xx, other.first_pass)
             else:
                 first, second = self[a], self[b]
-                xy = [
-                    inner_products(x.vectors, x.diagonals, y.vectors, y.diagonals, self.estimator)
-                    for x, y in zip(first.minibatches, second.minibatches, strict=True)
-                ]
+                xy = []
+                for x, y in zip(first.minibatches, second.minibatches, strict=True):
+                    xy.append(inner_products(x.vectors, x.diagonals, y.vectors, y.diagonals, self.estimator))
+                    release(x.vectors, y.vectors)
                 first_pass = np.array([number == 0 for number in first.passes])
                 self._sums[a, b] = Sums(np.stack(xy), self._self_sums(a), self._self_sums(b), first_pass)
         return self._sums[a, b]
@@ -95,7 +95,10 @@ class Comparison:
         if name not in self._own:
             representation = self[name]
             dead = np.array([layer.name in representation.problems for layer in representation.layers])
-            own = [self_products(m.vectors, m.diagonals, self.estimator) for m in representation.minibatches]
+            own = []
+            for minibatch in representation.minibatches:
+                own.append(self_products(minibatch.vectors, minibatch.diagonals, self.estimator))
+                release(minibatch.vectors)
             self._own[name] = np.where(dead, np.nan, np.stack(own))
         return self._own[name]
 
@@ -132,17 +135,6 @@ class Comparison:
         """
         return self.sums(*self.pair(a, b)).interval(level)
 
-    def correspondence(self, a: str | None = None, b: str | None = None, level: float = 0.95) -> Correspondence:
-        """For each layer of `a` the most similar layer of `b`: their CKA with its interval, both depths, the runner-up.
-
-        Returns:
-            A `Correspondence`: `.matches`, `.share_at_equal_depth`, `.only_in_a`, `.to_frame()`.
-        """
-        from cka_plugin.analysis.correspondence import correspondence
-
-        first, second = self.pair(a, b)
-        return correspondence(self.sums(first, second), self.layers(first), self.layers(second), level)
-
     def models(self) -> Floats:
         """Similarity of whole models: the mean CKA of layers at equal relative depth.
 
@@ -165,74 +157,6 @@ class Comparison:
                 means = [np.nanmean(v) if np.isfinite(v).any() else np.nan for v in (forward, backward)]
                 table[i, j] = table[j, i] = float(np.mean(means))
         return table
-
-    def block_structure(self, name: str | None = None) -> BlockStructure:
-        """Whether a model has the block structure, where, and why; see `cka_plugin.analysis.blocks`.
-
-        Args:
-            name: the model; the first by default.
-
-        Returns:
-            A `BlockStructure` with verdict, place, evidence and one sentence of reason; computed once a model.
-        """
-        from cka_plugin.analysis.blocks import block_structure
-
-        name = self.names[0] if name is None else name
-        if name not in self._blocks:
-            self._blocks[name] = block_structure(self[name])
-        return self._blocks[name]
-
-    def errors(
-        self,
-        a: str | None = None,
-        b: str | None = None,
-        *,
-        mapping: str | Mapping[str, Any] | None = None,
-        correction: str = "benjamini-hochberg",
-        level: float = 0.95,
-        alpha: float = 0.05,
-    ) -> ErrorComparison:
-        """The mistakes of two models, class by class and example by example; differences are a - b.
-
-        Args:
-            a: one model; without both, the first and the last are meant.
-            b: the other.
-            mapping: how the classes of the models' heads correspond to those of the labels; see `compare_errors`.
-            correction: of p over the classes: `benjamini-hochberg`, `holm` or `none`.
-            level: of the intervals.
-            alpha: of the flags.
-
-        Raises:
-            ValueError: no labels, a model that does not classify, or heads of other classes without a mapping.
-        """
-        from cka_plugin.analysis.errors import compare_errors
-
-        first, second = (self[name] for name in self.pair(a, b))
-        for representation in (first, second):
-            if representation.labels is None:
-                raise ValueError(
-                    f"errors need labels: {representation.name} was made of data without them; give labels=, class "
-                    "sub-folders, or a loader of (x, label)"
-                )
-            if representation.logits is None:
-                raise ValueError(
-                    f"errors need class scores (examples, classes): the output of {representation.name} has none "
-                    "(multi-label, regression and language-model heads are not supported)"
-                )
-        heads = {r.name: r.class_names for r in (first, second) if r.class_names is not None}
-        return compare_errors(
-            first.logits,
-            second.logits,
-            first.labels,
-            first.label_names,
-            example_ids=first.example_ids,
-            names=(first.name, second.name),
-            head_classes=heads,
-            mapping=mapping,
-            correction=correction,
-            level=level,
-            alpha=alpha,
-        )
 
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
         """Every pair of layers as a row: both models, layers, paths and depths, `cka`, `low`, `high`."""

@@ -134,7 +134,7 @@ def _features(
     classes: list[np.ndarray] = []
     with contextlib.ExitStack() as stack:
         capture = stack.enter_context(engine.hooked(subject, options, read.seed, features=True))
-        batches = stack.enter_context(contextlib.closing(source.batches(read)))
+        batches = stack.enter_context(contextlib.closing(source.batches(read)))  # type: ignore[type-var]
         bar = stack.enter_context(engine.progress_bar([subject], source, read, options.progress))
         for batch in batches:
             if batch.labels is None:

@@ -148,7 +148,7 @@ def error_matrices(
     return ErrorMatrices(names, right.mean(axis=1), agreement, when_wrong, kappa, right.shape[1], reasons)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SimilarityAndErrors:
     """Over all pairs of models, does similarity of representations go with likeness of errors? Mantel tests.
 
@@ -164,7 +164,13 @@ class SimilarityAndErrors:
         """Both tests, ready for JSON: NaN is None, and its reason stands beside it."""
         return tables.json_safe(self)
 
-    def __str__(self) -> str:
+    def to_frame(self) -> pd.DataFrame:
+        """One row a test, `agreement` and `kappa`."""
+        frame = tables.to_frame([self.agreement, self.kappa], PermutationTest)
+        frame.insert(0, "errors", ["agreement", "kappa"])
+        return frame
+
+    def __repr__(self) -> str:
         def words(name: str, test: PermutationTest) -> str:
             if test.reason:
                 return f"similarity and {name}: undefined ({test.reason})"

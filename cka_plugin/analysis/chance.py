@@ -7,20 +7,25 @@ similarity. The level of untrained networks, and CKA to the inputs and to the la
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from cka_plugin.analysis.gram_vectors import GramVectors, cka_sums, double
+from cka_plugin.analysis.tables import json_safe, short
 from cka_plugin.kernels import pack, unpack
 from cka_plugin.similarity import Floats, Sums
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DRAWS = 199
 LEVEL = 0.95
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ChanceLevel:
     """What independent representations would give.
 
@@ -39,6 +44,26 @@ class ChanceLevel:
     best_p: Floats
     largest_p: float
     draws: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a pair of layers: their positions, `level` and `p`."""
+        import pandas as pd
+
+        rows, columns = np.indices(self.level.shape)
+        return pd.DataFrame({"a": rows.ravel(), "b": columns.ravel(), "level": self.level.ravel(), "p": self.p.ravel()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, JSON-safe."""
+        result: dict[str, Any] = json_safe(self)
+        return result
+
+    def __repr__(self) -> str:
+        finite = self.level[np.isfinite(self.level)]
+        span = f"{finite.min():.3f} to {finite.max():.3f}" if finite.size else "undefined"
+        return (
+            f"Independent representations would reach a CKA of {span} in one draw of 20; the largest CKA found has "
+            f"p = {short(self.largest_p)} (smallest possible with {self.draws} draws: {short(1 / (self.draws + 1))})"
+        )
 
 
 def chance_level(a: GramVectors, b: GramVectors, draws: int = DRAWS, seed: int = 0) -> ChanceLevel:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cka_plugin.analysis.tables import json_safe, text_table, to_frame
+from cka_plugin.analysis.tables import json_safe, short, text_table, to_frame
 from cka_plugin.similarity import MIN_MINIBATCHES, Floats, Sums
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class NamedLayer(Protocol):
         """Relative depth."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Difference:
     """The difference between two entries of CKA matrices on the same minibatches.
 
@@ -50,6 +50,20 @@ class Difference:
     low: float
     high: float
     p: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row."""
+        return to_frame([self], Difference)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, JSON-safe: NaN is None."""
+        result: dict[str, Any] = json_safe(self)
+        return result
+
+    def __repr__(self) -> str:
+        if math.isnan(self.low):
+            return f"The CKA differ by {self.value:+.3f} (no interval: it needs {MIN_MINIBATCHES} minibatches)"
+        return f"The CKA differ by {self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}], p = {short(self.p)}"
 
 
 @dataclass(frozen=True)

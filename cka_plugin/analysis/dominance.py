@@ -10,14 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cka_plugin.analysis.components import Components
-from cka_plugin.analysis.gram_vectors import GramVectors
+from cka_plugin.analysis.components import Components, components
+from cka_plugin.analysis.gram_vectors import GramVectors, cka_sums
 from cka_plugin.analysis.subsets import cka_without_examples
+from cka_plugin.analysis.tables import json_safe, text_table
 from cka_plugin.similarity import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FRACTIONS = (0.01, 0.05, 0.10)  # of the examples, the most dominant, left out
 DOMINANT_FACTOR = 5.0  # times the median projection; of Gaussian projections one example in 1,300 would reach it
@@ -127,3 +132,89 @@ def cka_without_dominant_examples(
             gone |= set(map(int, other_order[:top]))
         results.append(LeftOut(fraction, len(gone), cka_without_examples(a, sorted(gone), b).cka()))
     return results
+
+
+@dataclass(frozen=True, repr=False)
+class WithoutDominant:
+    """The effect of the fraction of dominant examples left out; made by `without_dominant_examples`.
+
+    Attributes:
+        matrix: (layers_a, layers_b) CKA on all examples.
+        left_out: CKA on the rest, one entry a fraction.
+        rows: layers of `a` that the means are over: those of its block, or all.
+        columns: of `b`.
+    """
+
+    matrix: Floats
+    left_out: list[LeftOut]
+    rows: range
+    columns: range
+
+    def means(self) -> list[float]:
+        """Mean CKA of different layers on all examples, then for each fraction left out."""
+        return [self._mean(self.matrix), *(self._mean(part.matrix) for part in self.left_out)]
+
+    def _mean(self, matrix: Floats) -> float:
+        part = matrix[self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
+        if matrix.shape[0] == matrix.shape[1] and np.allclose(matrix, matrix.T, equal_nan=True):
+            part = part[np.triu_indices(len(part), 1)]  # a model with itself
+        finite = part[np.isfinite(part)]
+        return float(finite.mean()) if finite.size else math.nan
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a fraction, the first with nothing left out: `fraction`, `count`, `mean_cka`."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "fraction": [0.0, *(part.fraction for part in self.left_out)],
+                "count": [0, *(part.count for part in self.left_out)],
+                "mean_cka": self.means(),
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, JSON-safe."""
+        result: dict[str, Any] = json_safe(self)
+        return result | {"mean_cka": json_safe(self.means())}
+
+    def __repr__(self) -> str:
+        fractions, counts = [0.0, *(p.fraction for p in self.left_out)], [0, *(p.count for p in self.left_out)]
+        rows = [(f"{f:.0%}", n, mean) for f, n, mean in zip(fractions, counts, self.means(), strict=True)]
+        return text_table(rows, ["left out, most dominant first", "examples", "mean CKA"])
+
+
+def without_dominant_examples(
+    models: Sequence[GramVectors],
+    blocks: Sequence[range | None],
+    fractions: Sequence[float] = FRACTIONS,
+) -> WithoutDominant:
+    """CKA of one model with itself, or of two, without the examples that dominate the layers in question.
+
+    Args:
+        models: one representation, or two on the same minibatches.
+        blocks: for each model, the layers whose first components say which examples dominate; None for all.
+        fractions: of the examples, each in (0, 1).
+
+    Raises:
+        ValueError: a fraction outside (0, 1), unlike minibatches, or too little left.
+
+    Example:
+        >>> from cka_plugin.analysis.gram_vectors import pack_layers
+        >>> rng = np.random.default_rng(0)
+        >>> outliers = np.zeros((64, 6)); outliers[:4] = 100
+        >>> made = pack_layers([outliers + rng.normal(size=(64, 6)) for _ in range(3)], [np.arange(64)])
+        >>> before, after = without_dominant_examples([made], [None], [0.1]).means()
+        >>> before > 0.9, abs(after) < 0.2
+        (True, True)
+    """
+    orders, spans = [], []
+    for model, block in zip(models, blocks, strict=True):
+        found = components(model)
+        span = range(found.share.size) if block is None else block
+        orders.append(ranking(dominance(found, model.positions)[span.start : span.stop]))
+        spans.append(span)
+    other = models[1] if len(models) > 1 else None
+    other_order = orders[1] if len(models) > 1 else None
+    left_out = cka_without_dominant_examples(models[0], orders[0], other, other_order, fractions)
+    return WithoutDominant(cka_sums(models[0], other).cka(), left_out, spans[0], spans[-1])

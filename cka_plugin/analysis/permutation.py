@@ -11,16 +11,22 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from cka_plugin.analysis import tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 ALTERNATIVES = ("two-sided", "greater", "less")
 _TIE = 1e-9  # relabellings that give the same number up to rounding count as equal to it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PermutationTest:
     """The outcome of a permutation test.
 
@@ -40,6 +46,24 @@ class PermutationTest:
     relabellings: int
     exact: bool
     reason: str = ""
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row."""
+        return tables.to_frame([self], PermutationTest)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, JSON-safe: NaN is None, and `reason` says why."""
+        result: dict[str, Any] = tables.json_safe(self)
+        return result
+
+    def __repr__(self) -> str:
+        if self.reason:
+            return f"undefined: {self.reason}"
+        how = "all" if self.exact else "drawn"
+        return (
+            f"{self.statistic:+.3f}, p = {tables.short(self.p)} by permuting models (smallest possible "
+            f"{tables.short(self.smallest_p)}; {self.relabellings} relabellings, {how})"
+        )
 
 
 def _undefined(reason: str) -> PermutationTest:

@@ -162,7 +162,8 @@ def linear_probes(
             f"folds {folds}: expected 2 to {counts.max()}, the number of examples of the largest class: give more "
             "examples or fewer folds"
         )
-    arrays = [np.asarray(layer).reshape(len(layer), -1) for layer in features]
+    given = [np.asarray(layer) for layer in features]
+    arrays = [layer.reshape(len(layer), -1) for layer in given]
     names = [str(position) for position in range(len(arrays))] if layers is None else list(layers)
     places = [math.nan] * len(arrays) if depths is None else [float(depth) for depth in depths]
     if not len(arrays) == len(names) == len(places) or not arrays:
@@ -182,7 +183,8 @@ def linear_probes(
     for name, depth, array in zip(names, places, arrays, strict=True):
         if not np.isfinite(array).all():
             reason = "not finite (it holds NaN or infinity)"
-            rows.append(ProbedLayer(name, depth, array.shape[1], *[math.nan] * 4, reason))
+            nan = math.nan
+            rows.append(ProbedLayer(name, depth, array.shape[1], nan, nan, nan, nan, reason))
             before = None
             continue
         right, converged = _classified(array.astype(np.float64), truth, folds, regularisation, seed)
