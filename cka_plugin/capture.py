@@ -272,8 +272,9 @@ def _lent(model: nn.Module) -> Iterator[None]:
     modules = list(model.modules())
     training = [module.training for module in modules]
     slots: list[tuple[dict[str, Any], dict[str, Any]]]
-    slots = [(module._parameters, dict(module._parameters)) for module in modules]
-    slots += [(module._buffers, dict(module._buffers)) for module in modules]
+    plain = [module for module in modules if not isinstance(module, torch.jit.ScriptModule)]  # whose slots are fixed
+    slots = [(module._parameters, dict(module._parameters)) for module in plain]
+    slots += [(module._buffers, dict(module._buffers)) for module in plain]
     data = {id(t): (t, t.data) for _, held in slots for t in held.values() if t is not None}
     attributes = [set(vars(module)) for module in modules]
     try:

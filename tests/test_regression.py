@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -272,6 +274,69 @@ def test_no_layer_in_common_is_an_error(baseline: Baseline) -> None:
 def test_wrapped_models_find_their_layers(net: ConvNet, baseline: Baseline) -> None:
     for wrapped in (nn.DataParallel(net), torch.optim.swa_utils.AveragedModel(net), torch.compile(net)):
         assert cka.check(wrapped, baseline, X, min_cka=0.9999).passed
+
+
+def test_a_timm_network_ported_to_hugging_face_finds_its_baseline() -> None:
+    hf = pytest.importorskip("transformers")
+    pytest.importorskip("timm")
+    pytest.importorskip("torchvision")
+    from tests.test_frameworks_agree import VIT, timm_vit, vit_weights
+
+    theirs, data = timm_vit().eval(), images(64, size=32)
+    ours = hf.ViTForImageClassification(hf.ViTConfig(**VIT)).eval()
+    ours.load_state_dict(vit_weights(theirs.state_dict(), ours.state_dict()))
+    made = make_baseline(theirs, data, name="timm", progress=False)
+    result = cka.check(ours, made, data, min_cka=0.9999)
+    assert result.passed
+    assert [row.name for row in result.layers] == made.representation.layer_names
+    assert result.layers[1].path != made.representation.layers[1].path
+
+
+def test_quantised_networks_find_their_layers(net: ConvNet) -> None:
+    mlp = nn.Sequential(nn.Linear(192, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5)).eval()
+    data = X.flatten(1)
+    made = make_baseline(mlp, data, progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantised = [torch.ao.quantization.quantize_dynamic(copy.deepcopy(mlp), {nn.Linear}, dtype=torch.qint8)]
+    if importlib.util.find_spec("torchao") is not None:
+        from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+
+        quantised.append(copy.deepcopy(mlp))
+        quantize_(quantised[-1], Int8DynamicActivationInt8WeightConfig())
+    for model in quantised:
+        result = cka.check(model, made, data, max_churn=0.1)
+        assert result.passed
+        assert len(result.layers) == len(made.representation.layers)
+        assert all(row.moved and row.cka > 0.99 for row in result.layers)
+
+
+def test_an_exported_network_finds_its_layers_by_the_names_of_its_outputs(net: ConvNet, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from cka_plugin.adapters.onnx import OnnxModel
+
+    made = make_baseline(net, X, progress=False)
+    inside = {f"blocks.{i}": f"/blocks/blocks.{i}/act2/Relu_output_0" for i in range(3)}
+    outputs = {"stem": "/stem/Conv_output_0", **inside, "head": "logits"}
+    for number, model in enumerate((net, perturbed(net, "blocks.1.conv1"))):
+        path = tmp_path / f"{number}.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model, (X[:4],), path, dynamo=False, output_names=["logits"], input_names=["x"], dynamic_axes={"x": [0]}
+            )
+        result = cka.check(OnnxModel(path, outputs), made, X, min_cka=0.9999)
+        assert [row.name for row in result.layers] == made.representation.layer_names
+        assert result.passed is (number == 0)
+        assert (result.first_moved.name if result.first_moved else None) == [None, "blocks.1"][number]
+    alone = cka.check(OnnxModel(tmp_path / "0.onnx"), made, X)
+    assert [row.name for row in alone.layers if row.passed] == ["head"]
+    assert alone.failures[0].startswith("layers of the baseline that OnnxModel does not have: stem, blocks.0")
+    with pytest.raises(ValueError, match=r"0\.onnx computes no value 'nowhere': it has /"):
+        OnnxModel(tmp_path / "0.onnx", {"stem": "nowhere"})
+    with pytest.raises(FileNotFoundError, match=r"no such file: gone\.onnx"):
+        OnnxModel("gone.onnx")
 
 
 # Data
