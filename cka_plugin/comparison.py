@@ -13,7 +13,7 @@ from cka_plugin.adapters.base import Layer
 from cka_plugin.model_analyses import ModelAnalyses
 from cka_plugin.representation import Representation, check_comparable, listed
 from cka_plugin.similarity import Floats, Sums, check_estimator, inner_products, self_products
-from cka_plugin.storage import release
+from cka_plugin.storage import VectorStore, budget_bytes, release
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,7 @@ class Comparison(ModelAnalyses):
         self.match = match
         self._own: dict[str, Floats] = {}
         self._sums: dict[tuple[str, str], Sums] = {}
+        self._store = VectorStore(budget_bytes("auto"))  # sums of many models are larger than their vectors
         self._blocks: dict[str, BlockStructure] = {}
 
     @property
@@ -83,12 +84,13 @@ class Comparison(ModelAnalyses):
                 self._sums[a, b] = Sums(other.xy.transpose(0, 2, 1), other.yy, other.xx, other.first_pass)
             else:
                 first, second = self[a], self[b]
-                xy = []
-                for x, y in zip(first.minibatches, second.minibatches, strict=True):
-                    xy.append(inner_products(x.vectors, x.diagonals, y.vectors, y.diagonals, self.estimator))
-                    release(x.vectors, y.vectors)
+                shape = (len(first.minibatches), len(first.layers), len(second.layers))
+                xy = self._store.empty(shape)
+                for row, x, y in zip(xy, first.minibatches, second.minibatches, strict=True):
+                    row[...] = inner_products(x.vectors, x.diagonals, y.vectors, y.diagonals, self.estimator)
+                    release(row, x.vectors, y.vectors)
                 first_pass = np.array([number == 0 for number in first.passes])
-                self._sums[a, b] = Sums(np.stack(xy), self._self_sums(a), self._self_sums(b), first_pass)
+                self._sums[a, b] = Sums(xy, self._self_sums(a), self._self_sums(b), first_pass)
         return self._sums[a, b]
 
     def _self_sums(self, name: str) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import re
@@ -84,17 +85,34 @@ class VectorStore:
         Raises:
             OSError: the disk of the temporary files is full.
         """
-        if self.used + array.nbytes <= self.budget:
-            self.used += array.nbytes
+        if self._fits(array.nbytes):
             return array
-        if self._segment is None or self._filled + array.nbytes > len(self._segment):
-            self._segment, self._filled = self._new_segment(max(array.nbytes, self.SEGMENT_BYTES)), 0
-        place = self._segment[self._filled : self._filled + array.nbytes]
-        mapped = place.view(array.dtype).reshape(array.shape)
+        mapped = self._mapped(array.nbytes).view(array.dtype).reshape(array.shape)
         mapped[...] = array
         release(mapped)
-        self._filled += -(-array.nbytes // 64) * 64  # aligned as in memory
         return mapped
+
+    def empty(self, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        """A float64 array to be filled, in memory or mapped from a file; of zeros until then.
+
+        Raises:
+            OSError: the disk of the temporary files is full.
+        """
+        size = 8 * math.prod(shape)
+        return np.zeros(shape) if self._fits(size) else self._mapped(size).view(np.float64).reshape(shape)
+
+    def _fits(self, size: int) -> bool:
+        if self.used + size > self.budget:
+            return False
+        self.used += size
+        return True
+
+    def _mapped(self, size: int) -> np.memmap[Any, Any]:
+        if self._segment is None or self._filled + size > len(self._segment):
+            self._segment, self._filled = self._new_segment(max(size, self.SEGMENT_BYTES)), 0
+        start = self._filled
+        self._filled += -(-size // 64) * 64  # aligned as in memory
+        return self._segment[start : start + size]
 
     def _new_segment(self, size: int) -> np.memmap[Any, Any]:
         if self._folder is None:
