@@ -3,9 +3,8 @@
     def test_model(cka_regression):
         cka_regression.check(load_model(), data=images, labels=labels, min_cka=0.99)
 
-A baseline lies in `__cka__/<test file>/<test>.safetensors` beside the test, and belongs into version control. Every run
-of
-pytest imports this file: torch is imported when a test uses the fixture, not before.
+A baseline lies in `__cka__/<test file>/<test>.safetensors` beside the test, and belongs into version control. Every
+run of pytest imports this file: torch is imported when a test uses the fixture, not before.
 """
 
 from __future__ import annotations
