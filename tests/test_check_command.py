@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import torch
+import xmlschema
 
 import cka_plugin as cka
 from cka_plugin.cli import main
 from cka_plugin.junit import CheckRun, to_junit
 from tests.nets import ConvNet, images
 
+pytest_plugins = ["pytester"]
+SCHEMA = xmlschema.XMLSchema(str(Path(__file__).with_name("junit.xsd")))
 EXAMPLES = Path(__file__).parent.parent / "examples" / "ci"
 DATA = ("--data", "sample:digits", "-q")
 
@@ -66,6 +71,7 @@ def test_a_regression_is_exit_code_1_and_reported_everywhere(command, narrow: Pa
     code, out, _ = command(*arguments)
     assert code == 1
     assert "FAILED" in out
+    SCHEMA.validate("out.xml")
     suite = ElementTree.parse("out.xml").getroot()[0]
     assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure")) > 0
     assert Path("out.md").read_text(encoding="utf-8").startswith("### ❌ CKA check: sample:wide")
@@ -151,6 +157,9 @@ def test_several_models_of_pyproject_as_in_the_examples(command, tmp_path: Path)
     assert out.count("passed") == 2
     assert len(ElementTree.parse("cka-junit.xml").getroot()) == 2
     assert Path("cka-summary.md").read_text(encoding="utf-8").count("✅") == 2
+    (show,) = [s for s in workflow["jobs"]["check"]["steps"] if s.get("name") == "Show the table"]
+    subprocess.run(["bash", "-ec", show["run"]], check=True, env={**os.environ, "GITHUB_STEP_SUMMARY": "summary"})
+    assert Path("summary").read_text(encoding="utf-8") == Path("cka-summary.md").read_text(encoding="utf-8")
 
     Path("narrow.cka.safetensors").write_bytes(Path("wide.cka.safetensors").read_bytes())
     (hook,) = _yaml("pre-commit-config.yaml")["repos"][0]["hooks"]
@@ -193,23 +202,9 @@ def test_junit_has_the_form_that_ci_systems_read() -> None:
     torch.nn.init.normal_(net.blocks[1].conv1.weight)
     failed = cka.check(net, made, images(128), max_churn=0.0)
     runs = [CheckRun("net", failed, seconds=1.5), CheckRun("a\x00<b>", None, "no & baseline")]
-    root = ElementTree.fromstring(to_junit(runs).encode())
-    # What the schema of Jenkins' xunit plugin requires and allows.
-    children = {"testsuites": {"testsuite"}, "testsuite": {"testcase"}, "testcase": {"failure", "error"}}
-    required = {
-        "testsuite": {"name", "tests", "failures", "errors"},
-        "testcase": {"name"},
-        "failure": {"message", "type"},
-        "error": {"message", "type"},
-    }
-    allowed = {
-        "testsuites": {"name", "time", "tests", "failures", "errors"},
-        "testsuite": required["testsuite"] | {"time", "skipped", "timestamp", "hostname"},
-        "testcase": {"name", "classname", "time"},
-    }
-    for element in root.iter():
-        assert {child.tag for child in element} <= children.get(element.tag, set())
-        assert required.get(element.tag, set()) <= set(element.attrib) <= allowed.get(element.tag, {"message", "type"})
+    text = to_junit(runs)
+    SCHEMA.validate(text)
+    root = ElementTree.fromstring(text.encode())
     for suite in root:
         assert int(suite.attrib["tests"]) == len(suite)
         assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure"))
@@ -217,6 +212,14 @@ def test_junit_has_the_form_that_ci_systems_read() -> None:
     assert root[1].attrib["name"] == "a?<b>"
     named = [case.attrib["name"] for case in root[0] if len(case)]
     assert named[0] == "layer blocks.1"
+
+
+@pytest.mark.parametrize("wrong", ['<testsuite name="a"/>', '<testcase name="a" classname="b" time="soon"/>', "<b/>"])
+def test_the_schema_refuses_what_is_no_junit_and_takes_what_pytest_writes(pytester, wrong: str) -> None:
+    assert not SCHEMA.is_valid(f"<testsuites>{wrong}</testsuites>")
+    pytester.makepyfile("def test_a():\n    assert False\ndef test_b():\n    pass\n")
+    pytester.runpytest_inprocess("-p", "no:xdist", "--junitxml=own.xml")
+    SCHEMA.validate(str(pytester.path / "own.xml"))
 
 
 # The examples

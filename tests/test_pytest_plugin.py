@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch  # noqa: F401  (here, and not again and again in the runs within this process)
+import yaml
 
 import cka_plugin.analysis.blocks
 import cka_plugin.analysis.errors
@@ -62,6 +64,14 @@ def files(project: pytest.Pytester) -> list[str]:
     return sorted(p.relative_to(project.path).as_posix() for p in project.path.rglob("*.safetensors"))
 
 
+def workflow_arguments() -> list[str]:
+    """What the workflow in examples/ci/ gives to pytest."""
+    path = Path(__file__).parent.parent / "examples" / "ci" / "github-actions.yml"
+    steps = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]["check"]["steps"]
+    (command,) = [step["run"] for step in steps if step.get("run", "").startswith("python -m pytest")]
+    return shlex.split(command)[3:]
+
+
 def test_five_lines_guard_a_project(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     project.makepyfile(test_net=FIVE_LINES)
 
@@ -87,7 +97,7 @@ def test_five_lines_guard_a_project(project: pytest.Pytester, monkeypatch: pytes
     assert run(project).ret == 0
 
     monkeypatch.setenv("PERTURB", "1")
-    broken = run(project, "--cka-report=reports", apart=True)
+    broken = run(project, *workflow_arguments(), apart=True)
     assert broken.ret == 1
     text = broken.stdout.str()
     sentences = [line for line in text.splitlines() if "- layer" in line]
@@ -98,11 +108,11 @@ def test_five_lines_guard_a_project(project: pytest.Pytester, monkeypatch: pytes
     assert "regression.py" not in text  # no traceback of ours
     assert "pytest_check.py" not in text
     assert 'cka_regression.check(NET, X, Y, granularity="module")' in text  # the user's line
-    report = json.loads((project.path / "reports" / "test_net.test_net.json").read_text())
+    report = json.loads((project.path / "cka-reports" / "test_net.test_net.json").read_text())
     assert report["passed"] is False
     assert report["first_moved"] == "2"
-    assert "| 2 |" in (project.path / "reports" / "test_net.test_net.md").read_text()
-    assert (project.path / "reports" / "test_net.test_net.png").read_bytes().startswith(b"\x89PNG")
+    assert "| 2 |" in (project.path / "cka-reports" / "test_net.test_net.md").read_text()
+    assert (project.path / "cka-reports" / "test_net.test_net.png").read_bytes().startswith(b"\x89PNG")
     assert (project.path / files(project)[0]).read_bytes() == content
 
     accepted = run(project, "--cka-update")
