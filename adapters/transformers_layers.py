@@ -79,7 +79,7 @@ def _blocks(model: nn.Module, tower: Tower, granularity: str) -> Iterator[tuple[
 
 # Beside the way of the activations: positions, masks, queries, optional inputs.
 _ASIDE = re.compile(
-    r"rotary|rope|(?<!encode_)position(?!al_encoder)|relative|rel_pos|bias|mask|segment|wpe|pos_emb|quer|ref_point|reference|denois|type|per_layer"
+    r"rotary|rope|(?<!encode_)position(?!al_encoder)|relative|rel_pos|bias|mask|segment|wpe|pos_emb|quer|ref_point|reference|denois|type|per_layer|freq_emb|interpol"
     r"|prompt|speaker|latent|structure"
 )
 # What the tokens are embedded by; of what follows it, only norms, dropouts and projections enter the blocks.
@@ -211,7 +211,7 @@ def find_head(model: nn.Module, towers: list[Tower]) -> str | None:
     """The module that gives the logits of a model with a task, or of the model with a task inside it."""
     if len(towers) == 1 and towers[0].ends is not None:
         return towers[0].ends.get("head")
-    if _TASK.search(type(model).__name__):
+    if _TASK.search(type(model).__name__) or "lm_head" in dict(model.named_children()):
         named = _named_head(model, towers)
         if named is not None:
             return named

@@ -96,6 +96,7 @@ SAID_FOR: dict[str, tuple[str, ...] | Callable[[nn.Module], Stages]] = {
     # What is counted goes by names of its own.
     "dac": ("encoder.block.*", "decoder.block.*"),
     "encodec": ("encoder.layers.*:EncodecResnetBlock", "decoder.layers.*:EncodecResnetBlock"),
+    "wavtokenizer_encoder": ("encoder.layers.*:WavTokenizerResnetBlock",),
     "flaubert": flaubert,
     "xlm": flaubert,
     "gemma3n_audio": ("conformer.*",),

@@ -33,7 +33,8 @@ pytest.importorskip("transformers")
 
 NAMES = re.compile(r"(([A-Za-z][A-Za-z0-9_]*\.)*)(stem|embed|norm|head|blocks\.\d+|stages\.\d+(\.blocks\.\d+)?)")
 TASK = re.compile(r"For(CausalLM|ConditionalGeneration|MaskedLM|CTC|\w*Classification)")
-SECONDS = 300
+SECONDS = 120
+PARAMETERS = 60_000_000  # of a small model
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class Examined:
     how: str
     problems: tuple[str, ...]
     unseen: str = ""
+
+    @property
+    def built(self) -> bool:
+        return not any(problem.startswith("cannot be built") for problem in self.problems)
 
 
 def examine(model_type: str) -> Examined:
@@ -70,7 +75,9 @@ def _examined(model_type: str) -> Examined:
     except ValueError as error:
         offers = 'granularity="module"' in str(error) and bool(layers(model, "module"))
         why = NO_BLOCKS.get(model_type, "it has blocks")
-        return Examined(model_type, name, (), f"no blocks: {why}", () if offers and model_type in NO_BLOCKS else (str(error),))
+        return Examined(
+            model_type, name, (), f"no blocks: {why}", () if offers and model_type in NO_BLOCKS else (str(error),)
+        )
     seen = evidence(model, blocks)
     unseen = [layer.name for layer in blocks if layer.path not in seen.fired]
     if unseen:  # what branches on its values needs some
@@ -104,7 +111,12 @@ def fired_in_small(model_type: str, class_name: str) -> set[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(0)
-            model = getattr(transformers, class_name)(tiny(transformers.CONFIG_MAPPING[model_type])).eval()
+            config = tiny(transformers.CONFIG_MAPPING[model_type])
+            with torch.device("meta"):
+                size = sum(p.numel() for p in getattr(transformers, class_name)(config).parameters())
+            if size > PARAMETERS:
+                return set()
+            model = getattr(transformers, class_name)(config).eval()
         found = layers(model)
     except Exception:  # the cuts do not fit one another
         return set()
@@ -158,7 +170,9 @@ def count_problems(model: nn.Module, model_type: str) -> list[str]:
         if not (by_record or lengths in stated_counts(model, run.blocks[0]) or lengths in (by_hand or [])):
             problems.append(f"{lengths} blocks in {run.container}: counted nowhere")
     mapped = [path for run in towers_of(model) for path in run.blocks]
-    left = [r for r in recorded if not any(_related(r, path) for path in [*mapped, *LEFT_OUT.get(model_type, "").split()])]
+    left = [
+        r for r in recorded if not any(_related(r, path) for path in [*mapped, *LEFT_OUT.get(model_type, "").split()])
+    ]
     return problems + ([f"recorded, but no blocks: {', '.join(left[:4])}"] if left else [])
 
 
@@ -251,7 +265,8 @@ def within(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-NO_BLOCKS: dict[str, str] = {}
+# Types of which the bare model has no blocks, and why.
+NO_BLOCKS = {"glm_image_vqmodel": "two convolutions and a codebook"}
 # Types whose class "for conditional generation" generates sounds or actions by regression: there are no logits.
 NO_LOGITS = {"gradium_phonon_tts", "pi0", "pocket_tts"}
 # Recorded blocks that are left out: a decoder that only generates, and runs its list backwards.
@@ -270,4 +285,77 @@ COUNTED_BY_HAND: dict[str, list[list[int]]] = {
     "musicgen": [[4]],
     "musicgen_melody": [[4]],
     "oneformer": [[9]],
+    "wavtokenizer": [[4]],
+    "wavtokenizer_encoder": [[4]],
+    "superglue": [[18]],  # a self- and a cross-attention, nine times
+    "uvdoc": [[3, 4, 6]],
+    "uvdoc_backbone": [[3, 4, 6]],
 }
+
+
+# The tests ------------------------------------------------------------------------------------------------------------
+
+SAMPLE = [
+    "bert", "albert", "deberta-v2", "electra", "canine", "squeezebert", "xlm", "xlnet", "funnel", "perceiver",
+    "layoutlmv3", "modernbert", "gpt2", "llama", "mixtral", "jetmoe", "falcon_mamba", "mamba", "rwkv",
+    "recurrent_gemma", "zamba", "lfm2", "nanochat", "dory", "hrm_text", "t5", "bart", "whisper", "fsmt", "led",
+    "prophetnet", "udop", "clip", "siglip", "blip", "blip-2", "flava", "llava", "qwen2_vl", "idefics", "mllama",
+    "bridgetower", "align", "lxmert", "owlvit", "wav2vec2", "hubert", "audio-spectrogram-transformer",
+    "speech_to_text", "encodec", "dac", "clap", "musicgen", "detr", "conditional_detr", "rt_detr", "grounding-dino",
+    "yolos", "segformer", "mask2former", "oneformer", "sam", "vit", "deit", "beit", "dinov2", "swin", "convnext",
+    "resnet", "regnet", "efficientnet", "mobilenet_v1", "mobilenet_v2", "mobilevit", "levit", "pvt_v2", "glpn",
+    "videomae", "timesformer", "patchtst", "informer", "timesfm", "lightglue", "timm_wrapper",
+    "vision-encoder-decoder", "glm_image_vqmodel",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model_type", SAMPLE)
+def test_a_type_of_every_kind_is_mapped_as_transformers_counts_and_fires(model_type: str) -> None:
+    if model_type not in all_types():
+        pytest.skip("not in this version of transformers")
+    assert examine(model_type).problems == ()
+
+
+def examine_all(types: Iterable[str] | None = None, processes: int | None = None) -> list[Examined]:
+    """Examine every type (of some), in several processes."""
+    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        return list(pool.map(examine, types or all_types(), chunksize=4))
+
+
+def report(examined: Sequence[Examined]) -> str:
+    """`N of M mapped right`; what is not, what was not seen to fire and what cannot be built, with the reasons."""
+    built = [one for one in examined if one.built]
+    wrong = [one for one in built if one.problems]
+    lines = [f"{len(built) - len(wrong)} of {len(built)} mapped right"]
+    lines += [f"  {one.model_type} ({one.class_name}): {'; '.join(one.problems)}" for one in wrong]
+    unseen = [one for one in built if one.unseen]
+    lines.append(f"of {len(unseen)} some layers were not seen to fire")
+    lines += [f"  {one.model_type} ({one.class_name}): {one.unseen}" for one in unseen]
+    lines.append(f"{len(examined) - len(built)} cannot be built from their default configuration")
+    return "\n".join(lines + [f"  {one.model_type}: {one.problems[0]}" for one in examined if not one.built])
+
+
+@pytest.mark.sweep
+def test_every_type_is_mapped_as_transformers_counts_and_fires() -> None:
+    examined = examine_all()
+    print("\n" + report(examined))
+    built = [one for one in examined if one.built]
+    assert len(built) > 0.9 * len(examined), report(examined)
+    assert not [one.model_type for one in built if one.problems], report(examined)
+
+
+def transformers_rows(examined: Sequence[Examined] | None = None) -> list[tuple[str, str, str, str]]:
+    """The rows of COVERAGE.md for transformers: type, architectures (classes), blocks, how they were mapped."""
+    rows = []
+    for one in sorted(examined if examined is not None else examine_all(), key=lambda one: one.model_type):
+        how = {"recorded": "recorded as hidden states", "counted": "counted by the configuration"}
+        parts = [how.get(part, part) for part in one.how.split("; ") if part]
+        rows.append(
+            (
+                one.model_type,
+                "1",
+                ", ".join(one.blocks) or "-",
+                "; ".join([*parts, *one.problems, *([one.unseen] if one.unseen else [])]),
+            )
+        )
+    return rows

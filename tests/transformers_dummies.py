@@ -156,7 +156,9 @@ EXTRA: dict[str, Callable[[Any], dict[str, Any]]] = {
     "PatchTSMixerModel": lambda c: {"past_values": no_weights(N, c.context_length, c.num_input_channels)},
     "PatchTSTModel": lambda c: {"past_values": no_weights(N, c.context_length, c.num_input_channels)},
     "PerceiverModel": lambda c: {"inputs": no_weights(N, LENGTH, c.d_model)},
-    "Phi4MultimodalAudioModel": lambda c: {"hidden_states": no_weights(N, 160, c.input_size), "mask": ones(N, 160).bool()},
+    "Phi4MultimodalAudioModel": lambda c: {
+        "hidden_states": no_weights(N, 160, c.input_size), "mask": ones(N, 160).bool()
+    },
     "Pix2StructForConditionalGeneration": lambda c: {
         "flattened_patches": no_weights(N, 64, c.vision_config.patch_embed_hidden_size + 2)
     },
@@ -176,6 +178,39 @@ EXTRA: dict[str, Callable[[Any], dict[str, Any]]] = {
     "Emu3VQVAE": lambda c: {
         "pixel_values": no_weights(N, 3, 256, 256), "image_sizes": torch.tensor([[256, 256]] * N)
     },
+    "Dots3NoteAudioModel": lambda c: {
+        "input_features": no_weights(N, setting(c, "num_mel_bins", "n_mels", "mel_bins", default=128), 3000),
+        "chunk_sample_lengths": torch.tensor([160 * 3000] * N)
+    },
+    "Qwen2_5OmniAudioEncoder": lambda c: {
+        "input_features": no_weights(c.num_mel_bins, 400), "feature_lens": torch.tensor([200, 200])
+    },
+    "Qwen3OmniMoeAudioEncoder": lambda c: {
+        "input_features": no_weights(c.num_mel_bins, 400), "feature_lens": torch.tensor([200, 200])
+    },
+    "Qwen3ASREncoder": lambda c: {
+        "input_features": no_weights(N, c.num_mel_bins, 400), "input_features_mask": ones(N, 400)
+    },
+    "RfDetrModel": lambda c: {"pixel_values": no_weights(N, 3, *[c.backbone_config.image_size] * 2)},
+    "SegGptModel": lambda c: dict.fromkeys(
+        ("pixel_values", "prompt_pixel_values", "prompt_masks"), no_weights(N, 3, 448, 448)
+    ),
+    "TimesFmModel": lambda c: {
+        "past_values": no_weights(N, c.context_length),
+        "past_values_padding": torch.zeros(N, c.context_length),
+        "freq": torch.zeros(N, 1).long(),
+    },
+    "TimesFm2_5Model": lambda c: {"past_values": no_weights(N, c.context_length)},
+    "TvpModel": lambda c: {
+        "pixel_values": no_weights(N, c.num_frames, 3, *[c.max_img_size] * 2), "attention_mask": ones(N, LENGTH)
+    },
+    "VideoLlama3VisionModel": lambda c: {"grid_thw": torch.tensor([[1, 8, 8]]), "merge_sizes": torch.tensor([1])},
+    "VideoMAEModel": lambda c: {"pixel_values": no_weights(1, c.num_frames, 3, *side(c))},
+    "VivitModel": lambda c: {"pixel_values": no_weights(1, c.num_frames, 3, *side(c))},
+    "MimiDecoderModel": lambda c: {"latents": no_weights(N, c.hidden_size, 20)},
+    "PocketTTSAudioTokenizerDecoderModel": lambda c: {"latents": no_weights(N, c.latent_dim, 20)},
+    "VibeVoiceAcousticTokenizerDecoderModel": lambda c: {"hidden_states": no_weights(N, c.hidden_size, 20)},
+    "VibeVoiceAcousticTokenizerEncoderModel": lambda c: {"hidden_states": no_weights(N, 1, SAMPLES)},
     "InklingVisionModel": lambda c: {"pixel_values": no_weights(N, 2, 40, 40, 3)},
     "JanusVQVAE": lambda c: {"pixel_values": no_weights(N, 3, 384, 384)},
     "Kosmos2_5VisionModel": lambda c: {"flattened_patches": no_weights(N, 64, c.patch_embed_hidden_size + 2)},
@@ -209,6 +244,24 @@ for _class in ("AutoformerModel", "InformerModel", "TimeSeriesTransformerModel")
         "future_values": no_weights(N, c.prediction_length),
         "future_time_features": no_weights(N, c.prediction_length, c.num_time_features),
     }
+
+
+def shared_states(config: Any) -> dict[str, Any]:
+    """What an assistant takes of the model that it assists: embeddings, keys and values."""
+    text = config.get_text_config()
+    text.allow_global_per_layer_attribute_access = True
+    state = no_weights(N, text.num_key_value_heads, LENGTH, text.head_dim)
+    wider = setting(text, "num_global_key_value_heads", default=text.num_key_value_heads)
+    wide_state = no_weights(N, wider, LENGTH, setting(text, "global_head_dim", default=text.head_dim))
+    return {
+        "inputs_embeds": no_weights(N, LENGTH, 2 * config.backbone_hidden_size),
+        "position_ids": torch.arange(LENGTH)[None].expand(N, -1),
+        "shared_kv_states": {"sliding_attention": (state, state), "full_attention": (wide_state, wide_state)},
+    }
+
+
+for _class in ("Gemma4UnifiedAssistantForCausalLM", "Gemma4AssistantForCausalLM"):
+    EXTRA[_class] = shared_states
 EXTRA["SuperGlueForKeypointMatching"] = EXTRA["LightGlueForKeypointMatching"]
 
 

@@ -17,6 +17,8 @@ from cka_plugin.adapters.transformers_layers import is_norm
 from tests.meta_run import meta_run
 from tests.transformers_dummies import dummies, fitted
 
+LARGEST = 1 << 21  # elements of inputs that get values
+
 
 @dataclass
 class Evidence:
@@ -103,6 +105,11 @@ def _inputs(model: nn.Module, path: str, found: Evidence) -> list[dict[str, Any]
 
 def run(model: nn.Module, inputs: dict[str, Any]) -> tuple[list[Call], Any, Exception | None]:
     """Every call of every module in one forward pass, its output, and the error that ended it."""
+    real = not any(parameter.is_meta for parameter in model.parameters())
+    if real:
+        if sum(value.numel() for value in inputs.values() if isinstance(value, Tensor)) > LARGEST:
+            return [], None, RuntimeError("the inputs are too large to be given values")
+        inputs = {name: _with_values(value) for name, value in inputs.items()}
     calls: list[Call] = []
     alive: list[Any] = []  # so that no two tensors share an identity
 
@@ -121,9 +128,6 @@ def run(model: nn.Module, inputs: dict[str, Any]) -> tuple[list[Call], Any, Exce
         handles.append(module.register_forward_pre_hook(before(path), with_kwargs=True))
         handles.append(module.register_forward_hook(after(path), with_kwargs=True))
     output, failed = None, None
-    real = not any(parameter.is_meta for parameter in model.parameters())
-    if real:
-        inputs = {name: _with_values(value) for name, value in inputs.items()}
     try:
         with contextlib.nullcontext() if real else meta_run(), torch.no_grad():
             output = _forward(model)(**inputs)
@@ -180,12 +184,16 @@ def _entry_problems(model: nn.Module, layers: Sequence[Layer], calls: Sequence[C
     entry = next((x for x in layers if x.kind in ("stem", "embed")), None)
     beside = block.path.rpartition(".")[0]  # a block without a module of its own ends with its last part
     after = {c.path for c in calls[place:] if c.out}
-    exact = [  # a norm that serves twice tells nothing, nor what alternates with the blocks
-        p for p in exact if not (is_norm(model.get_submodule(p)) and p in after) and not _listed(model, p)
-    ]
+    exact = [p for p in exact if not (_same(model, p) and p in after) and not _listed(model, p)]
     if entry is None or not exact or entry.path in exact or any(p.rpartition(".")[0] == beside for p in exact):
         return []
     return [f"{entry.path} is not what enters {block.name}: that is {' = '.join(exact[:3])}"]
+
+
+def _same(model: nn.Module, path: str) -> bool:
+    """Whether a module may serve before and after the blocks, and then tells neither apart."""
+    module = model.get_submodule(path)
+    return is_norm(module) or isinstance(module, nn.Dropout)
 
 
 def _norm_problems(model: nn.Module, layers: Sequence[Layer], calls: Sequence[Call]) -> list[str]:

@@ -28,8 +28,11 @@ COMPLETED: dict[str, dict[str, Any]] = {
     "ministral": {"head_dim": 128},
     "moonshine_streaming": {"num_key_value_heads": 8},
     "nemotron": {"num_key_value_heads": 48},
+    "step3p7": {"text_config": {"sliding_window": 512}},
+    "step3p7_text": {"sliding_window": 512},
     "time_series_transformer": {"prediction_length": 24},
     "timm_backbone": {"backbone": "resnet18"},
+    "xmod": {"default_language": "en_XX"},
 }
 ROTARY = {"rope_type": "default", "rope_theta": 10000.0}
 for _type in ("glm4v", "glm46v", "glmga", "glm_image", "glm4v_moe"):
