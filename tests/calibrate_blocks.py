@@ -2,7 +2,30 @@
 
 Prints verdicts by kind of network, and the rates that the docstring of `find_block_structure` states. A network without
 block structure is a false positive where it is called strong; one with it is a false negative where it is not, or
-where a block is not found within one layer at each end.
+where a block is not found within one layer at each end. With 30 networks of each kind, in 77 seconds of one core:
+
+| without block structure         | none | weak | strong |
+|---------------------------------|------|------|--------|
+| smooth drift                    | 30   | 0    | 0      |
+| drift with a dominant component | 30   | 0    | 0      |
+| identical layers                | 30   | 0    | 0      |
+| rotated copies of one layer     | 0    | 30   | 0      |
+| the same with a component       | 0    | 30   | 0      |
+| sharp-edged plateau             | 0    | 30   | 0      |
+| a component differs by layer    | 20   | 10   | 0      |
+| run below the minimum           | 30   | 0    | 0      |
+| untrained residual networks     | 27   | 3    | 0      |
+| zero-initialised branches       | 30   | 0    | 0      |
+
+| with it                         | found | missed |
+|---------------------------------|-------|--------|
+| component of all examples       | 29    | 1      |
+| component of 12 of 512 examples | 30    | 0      |
+| component of 50 of 512 examples | 30    | 0      |
+| with soft edges                 | 25    | 5      |
+| two blocks                      | 30    | 0      |
+
+False positives: 0 of 300 (95% interval: below 1.3%). False negatives: 6 of 150 (4%).
 """
 
 from __future__ import annotations

@@ -36,6 +36,9 @@ MIN_SHARE = 0.2  # of the variance, the level that Nguyen et al. 2022 penalise; 
 MIN_COSINE = 0.7  # squared, of first components; planted 0.9 and more, unrelated components 1/(n - 1)
 MAX_REMAINING = 0.5  # of mean CKA; planted 0.1 to 0.45, untrained 0.45 to 0.95, plateaus and rotated copies 0.95 to 1
 MIN_DOMINANT_ENERGY = 0.5  # of the squared projections, for a few examples to count as what carries a component
+FEW_FOR_INTERVALS = (
+    20  # dominant examples: with 5 the 95% interval holds the truth in 63%, with 13 in 91%, with 100 in 95%
+)
 
 
 class ModelGrams(GramVectors, Protocol):
@@ -222,14 +225,19 @@ def _warnings(known: FirstComponent) -> list[str]:
         return []
     energy = np.square(known.dominance[dominated]).mean(axis=0)
     few = dominant_set(known.dominance[dominated])
-    lonely = np.mean([np.isin(chosen, few).sum() < 2 for chosen in known.positions])
-    if energy[few].sum() < MIN_DOMINANT_ENERGY * energy.sum() or lonely <= 0.5:
+    if energy[few].sum() < MIN_DOMINANT_ENERGY * energy.sum():
         return []
-    warning = (
-        f"{len(few)} of {len(energy)} examples hold most of the first components, and {lonely:.0%} of minibatches hold "
-        "fewer than two of them: one that dominates alone is invisible to unbiased CKA, so take larger minibatches"
-    )
-    return [warning]
+    warnings = []
+    hold = f"{len(few)} of {len(energy)} examples hold most of the first components"
+    lonely = np.mean([np.isin(chosen, few).sum() < 2 for chosen in known.positions])
+    if lonely > 0.5:
+        warnings.append(
+            f"{hold}, and {lonely:.0%} of minibatches hold fewer than two of them: one that dominates alone is "
+            "invisible to unbiased CKA, so take larger minibatches"
+        )
+    if len(few) < FEW_FOR_INTERVALS:
+        warnings.append(f"{hold}: intervals of CKA are too narrow where so few carry it")
+    return warnings
 
 
 def _without_overlaps(blocks: Sequence[Block]) -> list[Block]:

@@ -64,6 +64,8 @@ def compare_prediction_files(
     if names is None:
         stems = Path(a.path).stem, Path(b.path).stem
         names = stems if stems[0] != stems[1] else (a.path, b.path)
+        if names[0] == names[1]:
+            names = (names[0], f"{names[1]}#2")
     order = _matching_order(a, b)
     columns = _label_columns(a, b, order, labels)
     known = to_class_names(class_names)
@@ -183,7 +185,7 @@ def _label_columns(a: PredictionFile, b: PredictionFile, order: Any, labels: Any
     held = [(a.path, a.labels), (b.path, None if b.labels is None else b.labels[order])]
     columns = [(path, values) for path, values in held if values is not None]
     if not columns:
-        raise ValueError(f"neither {a.path} nor {b.path} holds labels: give them")
+        raise ValueError(f"neither {a.path} nor {b.path} holds labels: give a file of them (--labels)")
     return columns
 
 

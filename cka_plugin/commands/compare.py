@@ -66,6 +66,8 @@ def compare(
 
     for path in (save, plot):
         check_writable(path)
+    if errors and len(models) < 2:
+        raise ValueError(f"--errors compares the mistakes of two or more models; given {models[0]} alone")
     comparison = cka_plugin.compare(
         *models,
         data=data,
