@@ -99,6 +99,11 @@ class _Package(ModuleType):
         if name not in _HOMES or not isinstance(value, ModuleType):
             super().__setattr__(name, value)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, (
+            self.__name__,
+        )  # a function that says `cka.represent` can be sent to a worker (Dask, Ray)
+
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *__all__})
 

@@ -162,7 +162,11 @@ def _check_told(told: Sequence[tuple[str | None, dict[str, str]]], rank: int) ->
 @contextlib.contextmanager
 def _exchange() -> Iterator[dist.ProcessGroup | None]:
     """A group over gloo, once all ranks are there."""
-    group = None if dist.get_backend() == "gloo" else dist.new_group(backend="gloo", timeout=_timeout())
+    group = None
+    if dist.get_backend() != "gloo":
+        made = dist.new_group(backend="gloo", timeout=_timeout())
+        assert isinstance(made, dist.ProcessGroup)  # all ranks are in it
+        group = made
     try:
         dist.monitored_barrier(group=group, wait_all_ranks=True)
         yield group

@@ -107,7 +107,7 @@ class VectorStore:
         self.used += size
         return True
 
-    def _mapped(self, size: int) -> np.memmap[Any, Any]:
+    def _mapped(self, size: int) -> npt.NDArray[np.uint8]:
         if self._segment is None or self._filled + size > len(self._segment):
             self._segment, self._filled = self._new_segment(max(size, self.SEGMENT_BYTES)), 0
         start = self._filled
