@@ -297,10 +297,11 @@ def test_a_warning_says_where_most_minibatches_hold_fewer_than_two_dominant_exam
     layers = [add_component(rng, fresh(rng, 512, 64), scores, 0.8) for _ in range(8)]
     structure = block_structure(MadeNetwork(layers).represent(64))
     assert structure.verdict == "none"
-    assert len(structure.warnings) == 1
+    assert len(structure.warnings) == 2
     assert "8 of 512 examples" in structure.warnings[0]
     assert "100% of minibatches" in structure.warnings[0]
-    assert structure.warnings[0] in repr(structure)
+    assert "intervals of CKA are too narrow" in structure.warnings[1]
+    assert all(warning in repr(structure) for warning in structure.warnings)
     plenty = planted(rng, 8, [(2, 6)], width=64, share=0.8, dominant=40, keep=0.6)
     assert block_structure(plenty.represent(64)).warnings == []
     spread = planted(rng, 8, [(2, 6)], width=64, share=0.8, keep=0.6)

@@ -204,3 +204,11 @@ def test_files_that_do_not_fit_together_are_refused(tmp_path):
     named = put("h.csv", "id,prediction\n1,cat\n2,lynx\n")
     with pytest.raises(ValueError, match="'lynx' is none of the class names \\('cat', 'dog'\\): give class_names"):
         compare_prediction_files(base, named, class_names=["cat", "dog"])
+
+
+def test_a_file_compared_with_itself_gets_two_names(tmp_path):
+    path = tmp_path / "same.csv"
+    path.write_text("label,prediction\n0,0\n1,0\n")
+    errors = compare_prediction_files(path, path)
+    assert errors.names[1].endswith("#2")
+    assert errors.churn == 0

@@ -36,9 +36,7 @@ MIN_SHARE = 0.2  # of the variance, the level that Nguyen et al. 2022 penalise; 
 MIN_COSINE = 0.7  # squared, of first components; planted 0.9 and more, unrelated components 1/(n - 1)
 MAX_REMAINING = 0.5  # of mean CKA; planted 0.1 to 0.45, untrained 0.45 to 0.95, plateaus and rotated copies 0.95 to 1
 MIN_DOMINANT_ENERGY = 0.5  # of the squared projections, for a few examples to count as what carries a component
-FEW_FOR_INTERVALS = (
-    20  # dominant examples: with 5 the 95% interval holds the truth in 63%, with 13 in 91%, with 100 in 95%
-)
+FEW_FOR_INTERVALS = 20  # dominant examples: with 5 of them 95% intervals hold the truth in 63%, with 13 in 91%
 
 
 class ModelGrams(GramVectors, Protocol):
