@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import transformers as hf
 from PIL import Image
@@ -20,10 +24,12 @@ from cka_plugin.adapters.transformers_inputs import forward, has_placeholders, m
 from cka_plugin.pooling import examples_first, pool
 from tests.meta_run import meta_run
 from tests.test_transformers_inputs import TEXTS, sounds, word_tokenizer
+from tests.test_transformers_sweep import Slow, within
 from tests.tiny_transformers import tiny
 
 SECONDS = 90
 PARAMETERS = 120_000_000
+WRONG = ("failed", "unmasked", "leaks")
 IMAGES = [
     Image.fromarray(np.random.default_rng(i).integers(0, 256, shape, dtype=np.uint8))
     for i, shape in enumerate([(48, 64, 3), (80, 48, 3)])
@@ -33,18 +39,16 @@ EXAMPLES: dict[str, list[Any]] = {"image": IMAGES, "text": TEXTS, "audio": sound
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one type: `right`, `ran`, `refused`, `unbuilt`, `large`, `slow`, `failed`, `unmasked` or `leaks`.
+    """What became of one type: `right`, `ran`, `refused`, `unbuilt`, `large`, `slow`, `failed`, `unmasked`, `leaks`
+    or `mixes`.
 
-    `right`: the first example has the same average of every block alone and beside a longer one; `ran`: the shapes of the
-    default configuration fit.
+    `right`: the first example has the same average of every block alone and beside a longer one; `ran`: the shapes of
+    the default configuration fit; `mixes`: a model of sounds lets padding reach what it averages, by the convolutions
+    of its front end or because it was trained without mask.
     """
 
     verdict: str
     reason: str = ""
-
-
-class Slow(BaseException):
-    pass
 
 
 def types() -> list[str]:
@@ -60,6 +64,15 @@ def on_meta(model_type: str, small: bool = False) -> nn.Module:
 
 def outcome(model_type: str) -> Outcome:
     """What becomes of a type: of a small model of it, else of its default configuration on the meta device."""
+    torch.set_num_threads(1)
+    try:
+        with within(SECONDS):
+            return _outcome(model_type)
+    except Slow:
+        return Outcome("slow", f"more than {SECONDS} s")
+
+
+def _outcome(model_type: str) -> Outcome:
     found = in_small(model_type)
     return on_shapes(model_type, found) if found.verdict in ("unbuilt", "large", "slow", "failed") else found
 
@@ -120,14 +133,23 @@ def compared(model: nn.Module, both: Any, alone: Any) -> Outcome:
             continue
         seen, own = mask(model, layer, both, x.shape[1]), mask(model, layer, alone, single[layer].shape[1])
         if seen is None or own is None:
-            if set(both) & {"pixel_values", "pixel_values_videos"}:
-                continue  # patches
+            if set(both) & {"pixel_values", "pixel_values_videos"} or _one_length(both, alone):
+                continue  # patches of an image, or of a spectrogram that is always as long
             return Outcome("unmasked", f"{layer.name}: {tuple(x.shape)}")
         expected = pool(single[layer], "auto", own)
         found = pool(x, "auto", seen)[:1]
         if found.shape != expected.shape or (found - expected).norm() > 1e-4 * expected.norm():
-            return Outcome("leaks", f"{layer.name}: {(found - expected).norm() / expected.norm():.1e}")
+            sound = "input_values" in both or "input_features" in both
+            return Outcome(
+                "mixes" if sound else "leaks", f"{layer.name}: {(found - expected).norm() / expected.norm():.1e}"
+            )
     return Outcome("right")
+
+
+def _one_length(both: Any, alone: Any) -> bool:
+    """Whether an example is as large alone as beside a longer one."""
+    made = [key for key in ("input_values", "input_features") if key in both]
+    return bool(made) and all(both[key].shape[1:][-2:] == alone[key].shape[1:][-2:] for key in made)
 
 
 def activations(model: nn.Module, inputs: Any, n: int) -> dict[Layer, Tensor]:
@@ -159,3 +181,51 @@ def blocks(model: nn.Module) -> Iterator[tuple[Layer, nn.Module]]:
     for layer in layers(model, "block"):
         if layer.kind == "block":
             yield layer, model.get_submodule(layer.path)
+
+
+# The tests -----------------------------------------------------------------------------------------------------------
+
+TEXT = "bert roberta albert distilbert xlnet gpt2 llama mistral mamba t5 bart mbart pegasus marian bloom opt"
+IMAGE = "vit deit beit dinov2 swin convnext resnet segformer detr clip_vision_model siglip_vision_model poolformer"
+AUDIO = "wav2vec2 hubert wavlm whisper audio-spectrogram-transformer speech_to_text"
+SEVERAL = "clip siglip blip clap vilt"
+
+
+@pytest.mark.parametrize("model_type", [*TEXT.split(), *IMAGE.split(), *SEVERAL.split()])
+def test_raw_examples_run_and_padding_changes_no_average(model_type: str) -> None:
+    found = outcome(model_type)
+    assert found.verdict in ("right", "ran"), found
+
+
+@pytest.mark.parametrize("model_type", AUDIO.split())
+def test_raw_sounds_run_and_have_masks(model_type: str) -> None:
+    found = outcome(model_type)
+    assert found.verdict in ("right", "ran", "mixes"), found
+
+
+@pytest.mark.parametrize("model_type", ["patchtst", "decision_transformer", "videomae", "lxmert"])
+def test_types_of_other_inputs_say_what_they_take(model_type: str) -> None:
+    found = outcome(model_type)
+    assert found.verdict == "refused"
+    assert "cannot be prepared from raw examples; give tensors in a mapping" in found.reason
+
+
+def report(outcomes: dict[str, Outcome]) -> str:
+    """How many types have which outcome, and the reasons of those that are not right."""
+    counts = Counter(found.verdict for found in outcomes.values())
+    lines = [
+        f"{counts['right'] + counts['ran'] + counts['mixes']} of {len(outcomes)} take raw examples; {dict(counts)}"
+    ]
+    lines += [
+        f"  {name}: {found.verdict}: {found.reason}" for name, found in outcomes.items() if found.verdict != "right"
+    ]
+    return "\n".join(lines)
+
+
+@pytest.mark.sweep
+def test_every_type_takes_raw_examples_or_says_what_it_takes() -> None:
+    names = types()
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        outcomes = dict(zip(names, pool.map(outcome, names, chunksize=4), strict=True))
+    print("\n" + report(outcomes))
+    assert not [name for name, found in outcomes.items() if found.verdict in WRONG], report(outcomes)

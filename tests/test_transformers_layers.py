@@ -76,12 +76,13 @@ NAMES = {
     "stages.3.blocks.{2} head",
     "FunnelBaseModel": "stem stages.0.blocks.{4} stages.1.blocks.{4} stages.2.blocks.{4}",
     # Several towers.
-    "CLIPModel": "vision.embed vision.blocks.{12} vision.norm vision.head text.embed text.blocks.{12} text.norm text.head",
+    "CLIPModel": "vision.embed vision.blocks.{12} vision.norm vision.head text.embed text.blocks.{12} text.norm "
+    "text.head",
     "SiglipModel": "vision.embed vision.blocks.{12} vision.norm text.embed text.blocks.{12} text.norm",
     "FlavaModel": "vision.embed vision.blocks.{12} vision.norm text.embed text.blocks.{12} text.norm "
     "multimodal_model.blocks.{6} multimodal_model.norm",
-    "LlavaForConditionalGeneration": "vision.embed vision.blocks.{24} vision.norm text.embed text.blocks.{32} text.norm "
-    "head",
+    "LlavaForConditionalGeneration": "vision.embed vision.blocks.{24} vision.norm text.embed text.blocks.{32} "
+    "text.norm head",
     "Blip2ForConditionalGeneration": "vision.embed vision.blocks.{39} vision.norm qformer.embed qformer.blocks.{12} "
     "text.embed text.blocks.{12} text.norm head",
     "Qwen2AudioForConditionalGeneration": "audio.embed audio.blocks.{32} audio.norm text.embed text.blocks.{32} "
@@ -179,7 +180,8 @@ def test_distilled_heads_give_the_class_token_s() -> None:
 
 
 def test_towers_are_told_apart_by_what_their_paths_differ_in() -> None:
-    towers = dict.fromkeys(layer.name.rsplit(".blocks.", 1)[0] for layer in layers(build("seamless_m4t")) if "blocks" in layer.name)
+    blocks = [layer.name for layer in layers(build("seamless_m4t")) if layer.kind == "block"]
+    towers = dict.fromkeys(name.rsplit(".blocks.", 1)[0] for name in blocks)
     assert list(towers) == ["audio", "text_encoder", "text_decoder", "t2u_model.encoder", "t2u_model.decoder"]
 
 
@@ -271,7 +273,8 @@ def test_blocks_are_the_modules_that_transformers_records() -> None:
         model = on_meta(class_name)
         before = {path for path, module in model.named_modules() if module._forward_hooks}
         capturing.install_all_output_capturing_hooks(model)
-        hooked = [p for p, m in model.named_modules() if p not in before and any(map(_of_hidden_states, m._forward_hooks.values()))]
+        new = {p: m for p, m in model.named_modules() if p not in before}
+        hooked = [p for p, m in new.items() if any(map(_of_hidden_states, m._forward_hooks.values()))]
         assert sorted(hooked) == sorted(x.path for x in layers(model) if x.kind == "block")
 
 
@@ -282,7 +285,8 @@ def _of_hidden_states(hook: object) -> bool:
 
 def test_every_tower_is_found_once() -> None:
     model = on_meta("CLIPModel")
-    assert [tower.container for tower in find_towers(model)] == ["text_model.encoder.layers", "vision_model.encoder.layers"]
+    found = [tower.container for tower in find_towers(model)]
+    assert found == ["text_model.encoder.layers", "vision_model.encoder.layers"]
 
 
 # The same network in timm --------------------------------------------------------------------------------------------
