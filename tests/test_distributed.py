@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +35,10 @@ def _rank(rank: int, size: int, name: str, folder: str) -> None:
 
     torch.set_num_threads(1)
     os.environ["LOCAL_WORLD_SIZE"] = str(size)
-    from datetime import timedelta
-
     store = dist.FileStore(f"{folder}/store-{name}", size)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=20))
+    dist.init_process_group(
+        "gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=2 if name == "hangs" else 20)
+    )
     try:
         job(name)(Path(folder) / f"{name}-{rank}")
     except Exception as error:
@@ -129,6 +132,23 @@ def job_dies(path: Path) -> None:
     cka.represent({"net": model}, images(64), batch_size=8, progress=False)
 
 
+def job_hangs(path: Path) -> None:
+    if torch.distributed.get_rank() == 1:
+        time.sleep(6)
+    else:
+        cka.represent({"net": ConvNet()}, images(64), batch_size=8, progress=False)
+
+
+def job_other_backend(path: Path) -> None:
+    distributed.dist.get_backend = lambda: "nccl"  # whose tensors lie on GPUs: the exchange gets a group of its own
+    os.environ[distributed.TIMEOUT_VARIABLE] = "20"
+    cka.represent({"net": ConvNet()}, images(64), batch_size=8, progress=False).save(path)
+
+
+def job_shard(path: Path) -> None:
+    cka.represent({"net": ConvNet()}, images(64), shard=(0, 2), progress=False)
+
+
 def job_other_weights(path: Path) -> None:
     cka.represent({"net": ConvNet(seed=torch.distributed.get_rank())}, images(64), progress=False)
 
@@ -172,6 +192,9 @@ JOBS = [
     ("parallel", 2),
     ("fails", 3),
     ("dies", 3),
+    ("hangs", 2),
+    ("other_backend", 2),
+    ("shard", 2),
     ("other_weights", 2),
     ("other_data", 2),
     ("other_loaders", 2),
@@ -267,6 +290,21 @@ def test_a_rank_that_dies_ends_the_others_with_an_error(done: Path) -> None:
         assert f"DistributedError: rank {rank} of 3 waited for the others in vain" in errors[rank]
 
 
+def test_a_rank_that_hangs_is_not_waited_for_beyond_the_timeout(done: Path) -> None:
+    errors = errors_of(done, "hangs")
+    assert set(errors) == {0}
+    assert re.search("rank 0 of 2 waited for the others in vain.*[Rr]anks? 1", errors[0])
+
+
+def test_a_group_of_another_backend_is_left_alone(done: Path) -> None:
+    assert errors_of(done, "other_backend") == {}
+    assert cka.load(done / "other_backend-1").n_examples == 64
+
+
+def test_shards_within_a_process_group_are_refused(done: Path) -> None:
+    assert re.search("the 2 ranks of the process group share the minibatches already", errors_of(done, "shard")[0])
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -279,8 +317,6 @@ def test_a_rank_that_dies_ends_the_others_with_an_error(done: Path) -> None:
 def test_ranks_that_do_not_do_the_same_are_told(done: Path, name: str, message: str) -> None:
     errors = errors_of(done, name)
     assert set(errors) == {0, 1}
-    import re
-
     assert re.search(message, errors[0])
 
 

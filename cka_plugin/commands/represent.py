@@ -114,11 +114,12 @@ def represent(
 def merge(
     parts: Annotated[list[Path], typer.Argument(help="all N files written with --shard I/N")],
     output: Annotated[Path, typer.Option("-o", "--output", help="the .safetensors file to write")],
+    max_memory: MemoryOption = "auto",
 ) -> None:
     """Put the shards of one run together."""
     from cka_plugin.representation import Representation
 
     check_writable(output)
-    merged = Representation.merge(parts)
+    merged = Representation.merge(parts, max_memory)
     merged.save(output)
     print(f"{merged!r} written to {output}")
