@@ -89,7 +89,7 @@ def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
         right=(1, 3, 4),
     )
     if any(match.tied for match in found.matches):
-        print(f"=: a tie, another layer of {b} is as similar")
+        print(f"=: a tie: as far as these examples tell, another layer of {b} is as similar")
 
 
 def show_comparison(comparison: Comparison) -> None:

@@ -9,7 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cka_plugin import sample
+from cka_plugin.analysis.blocks import BlockStructure
+from cka_plugin.analysis.error_comparison import ErrorComparison
+from cka_plugin.analysis.tables import short
 from cka_plugin.compare import compare
 from cka_plugin.comparison import Comparison
 from cka_plugin.console import number, show_correspondence, show_table
@@ -36,23 +41,64 @@ def run(out: Path, as_json: bool = False, progress: bool = True) -> Comparison:
         result = comparison.to_dict()
         result["block_structure"] = {name: comparison.block_structure(name).to_dict() for name in comparison.names}
         result["errors"] = comparison.errors(FIRST_CNN, TRANSFORMER).to_dict()
+        result["similarity_and_errors"] = comparison.similarity_and_errors().to_dict()
         result["pictures"] = [str(path) for path in pictures]
         print(json.dumps(result, indent=1, allow_nan=False))
         return comparison
     first = comparison[FIRST_CNN]
-    print(f"{len(comparison.names)} trained models on {first.n_examples} handwritten digits that none was trained on\n")
+    print(
+        f"{len(comparison.names)} small networks trained on 1,000 handwritten digits, compared on {first.n_examples} "
+        "others\n"
+    )
     show_correspondence(comparison, FIRST_CNN, TRANSFORMER)
     print()
     show_models(comparison)
     print()
+    print("Block structure: a long run of layers alike because they share one dominant principal component")
     for name in comparison.names:
-        structure = comparison.block_structure(name)
-        print(f"Block structure of {name}: {structure.verdict}. {structure.reason}")
+        print(f"  {name}: {block_sentence(comparison.block_structure(name))}")
+    print()
+    print("Classes on which a CNN and the Transformer differ beyond chance (exact McNemar tests, corrected)")
+    for name in comparison.names:
+        if name != TRANSFORMER:
+            print(f"  {error_sentence(comparison.errors(name, TRANSFORMER))}")
     print()
     print(comparison.errors(FIRST_CNN, TRANSFORMER))
     print()
+    print("Do networks that represent digits more alike also err more alike? Over the pairs of networks:")
+    print(comparison.similarity_and_errors())
+    print()
     print(f"Heatmaps: {pictures[0]} and {len(pictures) - 1} more, one for each pair of models, in {out}")
     return comparison
+
+
+def block_sentence(structure: BlockStructure) -> str:
+    """Verdict, reason, and how much the first principal components hold, in one line."""
+    share = structure.first_component_share
+    assert share is not None
+    finite = share[np.isfinite(share)]
+    mean = np.nanmean(structure.matrix[np.triu_indices(len(structure.matrix), 1)])
+    return (
+        f"{structure.verdict}. {structure.reason} Mean CKA of two layers {mean:.2f}; first components hold "
+        f"{finite.min():.0%} to {finite.max():.0%} of a layer's variance (minibatches of {structure.batch_size})."
+    )
+
+
+def error_sentence(errors: ErrorComparison) -> str:
+    """The classes in which two models differ, or that none does, with the counts it rests on."""
+    a, b = errors.names
+    found = [
+        f"{row.name} ({row.accuracy_a:.1%} and {row.accuracy_b:.1%} of {row.n} examples, p = {short(row.p_corrected)})"
+        for row in errors.classes
+        if row.significant
+    ]
+    only_a = int((errors.examples.right_a & ~errors.examples.right_b).sum())
+    only_b = int((errors.examples.right_b & ~errors.examples.right_a).sum())
+    which = "; ".join(found) if found else f"none of {len(errors.classes)}"
+    return (
+        f"{a} and {b}: {which}. Of {errors.n_examples} examples {a} alone is right on {only_a}, {b} alone on {only_b} "
+        f"(p = {short(errors.mcnemar_p)})."
+    )
 
 
 def show_models(comparison: Comparison) -> None:
