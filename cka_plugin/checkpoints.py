@@ -17,7 +17,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -174,9 +174,21 @@ def weights_hash(module: torch.nn.Module) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        value = tensor.detach().cpu().contiguous()
-        digest.update(value.flatten().view(torch.uint8).numpy().data if value.numel() else b"")
+        for part in _plain_tensors(tensor.detach()):
+            value = part.cpu().contiguous().flatten()
+            digest.update(value.view(torch.uint8).numpy().data if value.numel() else b"")
     return digest.hexdigest()
+
+
+def _plain_tensors(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """What a tensor is made of: itself, or the parts of a quantised or sharded one."""
+    if tensor.layout != torch.strided:
+        yield tensor.to_dense()
+    elif hasattr(tensor, "__tensor_flatten__"):
+        for name in tensor.__tensor_flatten__()[0]:
+            yield from _plain_tensors(getattr(tensor, name))
+    else:
+        yield tensor
 
 
 def hash_of(*parts: Any) -> str:
