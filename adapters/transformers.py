@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class TransformersAdapter(Adapter):
     def mask(self, model: nn.Module, layer: Layer, inputs: Inputs, length: int) -> Tensor | None:
         from cka_plugin.adapters import transformers_inputs
 
-        return transformers_inputs.mask(model, layer, inputs, length)
+        return transformers_inputs.mask(model, _inside(model, layer), inputs, length)
 
     def logits(self, model: nn.Module, output: Any) -> Tensor | None:
         from cka_plugin.adapters import transformers_inputs
@@ -88,3 +89,12 @@ class TransformersAdapter(Adapter):
         if all(str(label) == f"LABEL_{index}" for index, label in labels.items()):  # what transformers fills in
             return None
         return [str(labels[index]) for index in sorted(labels)]
+
+
+def _inside(model: nn.Module, layer: Layer) -> Layer:
+    """The layer with its path in `model`, where its path is that of a wrapper around it (`module.`, `_orig_mod.`)."""
+    parts = layer.path.split(".")
+    children = dict(model.named_children())
+    while parts and parts[0] not in children:
+        parts = parts[1:]
+    return replace(layer, path=".".join(parts)) if parts else layer

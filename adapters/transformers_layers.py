@@ -79,7 +79,7 @@ def _blocks(model: nn.Module, tower: Tower, granularity: str) -> Iterator[tuple[
 
 # Beside the way of the activations: positions, masks, queries, optional inputs.
 _ASIDE = re.compile(
-    r"rotary|rope|(?<!encode_)position(?!al_encoder)|relative|rel_pos|bias|mask|segment|wpe|pos_emb|quer|ref_point|reference|denois|type|per_layer|freq_emb|interpol"
+    r"rotary|rope|position(?!al_encoder)|relative|rel_pos|bias|mask|segment|wpe|pos_emb|quer|ref_point|reference|denois|type|per_layer|freq_emb|interpol"
     r"|prompt|speaker|latent|structure"
 )
 # What the tokens are embedded by; of what follows it, only norms, dropouts and projections enter the blocks.

@@ -130,7 +130,13 @@ NORM_BETWEEN_BLOCKS = {"bridgetower": "vision"}
 HEAD_INSIDE = {"fsmt": "decoder.output_projection", "perceiver": "decoder.final_layer"}
 
 # What enters the blocks where the model around them embeds in their stead: type -> tower -> path.
-EMBEDDED_BY = {"csm": {"backbone_model": "embed_text_tokens"}}
+EMBEDDED_BY = {
+    "csm": {"backbone_model": "embed_text_tokens"},
+    # A convolution over the frames, added to them in the same module.
+    "omniasr": {"audio": "audio_tower.encode_positions"},
+    "omniasr_audio": {"": "encode_positions"},
+    "omniasr_ctc": {"": "audio_tower.encode_positions"},
+}
 
 
 def numbered(model: nn.Module, pattern: str) -> list[str]:

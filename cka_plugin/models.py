@@ -150,9 +150,21 @@ def check_granularity(granularity: str) -> None:
 
 def _preparation(name: str, module: nn.Module, adapter: Adapter, transforms: Any) -> Preparation | None:
     transform = transforms.get(name) if isinstance(transforms, Mapping) else transforms
-    if transform is None:
+    if transform is not None:
+        return given_transform(transform)
+    try:
         return adapter.preparation(module)
-    return given_transform(transform)
+    except (ValueError, RuntimeError) as error:  # tensors need no preparation: said only where raw examples come
+        return _impossible(error)
+
+
+def _impossible(error: ValueError | RuntimeError) -> Preparation:
+    """In the place of a preparation that cannot be had: raises why as soon as a raw example is to be prepared."""
+
+    def collate(raw: Sequence[Any]) -> Any:
+        raise error
+
+    return Preparation(("image", "text", "audio"), f"impossible:{id(error)}", collate, "none: tensors as they are")
 
 
 def given_transform(transform: Callable[[Any], Any]) -> Preparation:
