@@ -127,3 +127,24 @@ def test_the_demo_computes_what_it_prints(command, tmp_path: Path) -> None:
     assert "all-pairs.png" in pictures
     assert "narrow-vit.png" in pictures
     assert len(pictures) == 11
+
+
+def test_probe_and_ablate_print_a_row_a_layer_and_json(command) -> None:
+    pytest.importorskip("sklearn")
+    data = ("--data", "sample:digits", "--max-examples", "80", "-q")
+    code, out, _ = command("probe", "sample:narrow", *data, "--folds", "3", "--granularity", "stage")
+    assert code == 0
+    assert "the most frequent class alone gives" in out
+    assert "stages.3" in out
+    code, out, _ = command("ablate", "sample:narrow", *data, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert len(found["blocks"]) == 8
+    assert {row["shortcut"] for row in found["blocks"]} == {"identity", "downsample path"}
+    assert found["n_examples"] == 80
+
+
+def test_errors_of_one_model_alone_are_refused_before_it_runs(command) -> None:
+    code, _, errors = command("compare", "sample:narrow", *SMALL, "--errors")
+    assert code == 2
+    assert "two or more models" in errors
