@@ -22,6 +22,7 @@ import torch.distributed as dist
 from torch.utils.data.distributed import DistributedSampler
 
 from cka_plugin.data import Batch, Ints, ReadOptions, Source
+from cka_plugin.kernels import MIN_EXAMPLES
 from cka_plugin.representation import Minibatch, Representation, differences, join
 from cka_plugin.storage import VectorStore
 from cka_plugin.streams import Stream
@@ -245,12 +246,20 @@ class OwnExamples(Stream):
         self.label_names = stream.label_names
         self.sampler = sampler
         self._given = stream._labels
+        examples = len(sampler.dataset)  # type: ignore[arg-type]
+        if self._given is not None and len(self._given) != examples:
+            raise ValueError(f"given {len(self._given)} labels for {examples} examples: expected one an example")
 
     def batches(self, options: ReadOptions) -> Iterator[Batch]:
         rank, size = self.sampler.rank, self.sampler.num_replicas
         own = self._own(options)
         if not len(own):
             return
+        if len(own) < MIN_EXAMPLES:
+            raise ValueError(
+                f"the DistributedSampler gives rank {rank} of {size} {len(own)} examples: a minibatch needs at least "
+                f"{MIN_EXAMPLES}; use fewer ranks, or more examples"
+            )
         for batch in super().batches(replace(options, shard=None, max_examples=len(own))):
             places = own[batch.ranks]
             batch.index = batch.index * size + rank

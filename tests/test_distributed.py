@@ -21,6 +21,8 @@ from torch.utils.data.distributed import DistributedSampler
 
 import cka_plugin as cka
 from cka_plugin import distributed
+from cka_plugin.data import ReadOptions
+from cka_plugin.streams import Stream
 from tests.nets import ConvNet, images
 
 LABELS = [i % 5 for i in range(200)]
@@ -329,6 +331,27 @@ def test_one_rank_can_work_alone(done: Path) -> None:
 def test_ranks_keep_their_minibatches_in_one_folder(done: Path) -> None:
     assert errors_of(done, "checkpoint") == {}
     assert sorted(int(path.stem) for path in done.glob("kept/net-*/*.safetensors")) == list(range(8))
+
+
+def own(rank: int, n: int = 10, labels: list[int] | None = None, **read) -> list[tuple[int, list, list | None]]:
+    """Number, ids and labels of the minibatches of one of three ranks."""
+    data = TensorDataset(images(n))
+    sampler = DistributedSampler(data, num_replicas=3, rank=rank, shuffle=False)
+    stream = Stream(DataLoader(data, batch_size=4, sampler=sampler), labels)
+    batches = distributed.OwnExamples(stream, sampler).batches(ReadOptions(**read))
+    return [(b.index, b.ids, None if b.labels is None else b.labels.tolist()) for b in batches]
+
+
+def test_a_rank_reads_its_own_examples_without_those_that_fill_up() -> None:
+    assert own(0, 28) == [(0, [0, 3, 6, 9], None), (3, [12, 15, 18, 21, 24, 27], None)]
+    assert own(1, 28) == [(1, [1, 4, 7, 10], None), (4, [13, 16, 19, 22, 25], None)]  # two of ten fill up
+    assert own(2, 28, max_examples=16) == [(2, [2, 5, 8, 11, 14], None)]
+    assert own(1, 1) == []
+    assert own(1, 12, labels=list(range(12, 0, -1))) == [(1, [1, 4, 7, 10], [11, 8, 5, 2])]
+    with pytest.raises(ValueError, match="given 3 labels for 12 examples"):
+        own(1, 12, labels=[1, 2, 3])
+    with pytest.raises(ValueError, match="gives rank 2 of 3 2 examples: a minibatch needs at least 4; use fewer ranks"):
+        own(2, 8)
 
 
 def test_a_shard_without_data_merges() -> None:
