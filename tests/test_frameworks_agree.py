@@ -26,6 +26,22 @@ def timm_vit() -> nn.Module:
     return timm.models.VisionTransformer(32, 8, num_classes=5, embed_dim=16, depth=3, num_heads=2)
 
 
+def timm_deit() -> nn.Module:
+    kind = timm.models.deit.VisionTransformerDistilled
+    return kind(img_size=32, patch_size=8, num_classes=5, embed_dim=16, depth=3, num_heads=2)
+
+
+def timm_swin() -> nn.Module:
+    return timm.models.SwinTransformer(
+        32, 2, num_classes=5, embed_dim=24, depths=(1, 2), num_heads=(2, 2), window_size=4
+    )
+
+
+def hf_swin() -> nn.Module:
+    settings = {"image_size": 32, "patch_size": 2, "window_size": 4, "embed_dim": 24, "depths": [1, 2]}
+    return hf.SwinForImageClassification(hf.SwinConfig(**settings, num_heads=[2, 2], num_labels=5))
+
+
 def timm_convnext() -> nn.Module:
     return timm.models.ConvNeXt(num_classes=5, depths=(1, 2, 3, 1), dims=(8, 8, 16, 16))
 
@@ -87,6 +103,20 @@ SAME: dict[str, list[Callable[[], nn.Module]]] = {
         lambda: hf.MobileNetV2ForImageClassification(hf.MobileNetV2Config()),
         tv.mobilenet_v2,
     ],
+    "mobilenet_v1": [
+        lambda: timm.create_model("mobilenetv1_100"),
+        lambda: hf.MobileNetV1ForImageClassification(hf.MobileNetV1Config()),
+    ],
+    "dinov2": [
+        lambda: timm.create_model("vit_small_patch14_dinov2", depth=3, embed_dim=48, num_heads=2),
+        lambda: hf.Dinov2Model(hf.Dinov2Config(num_hidden_layers=3, hidden_size=48, num_attention_heads=2)),
+    ],
+    "clip_vision": [
+        lambda: timm.create_model("vit_base_patch32_clip_224", depth=3, embed_dim=48, num_heads=2),
+        lambda: hf.CLIPVisionModelWithProjection(
+            hf.CLIPVisionConfig(num_hidden_layers=3, hidden_size=48, num_attention_heads=2, intermediate_size=64)
+        ),
+    ],
     "convnextv2": [
         lambda: timm.create_model("convnextv2_atto"),
         lambda: hf.ConvNextV2ForImageClassification(
@@ -110,10 +140,19 @@ def vit_key(key: str) -> tuple[str, int | None]:
     """The name in timm of a weight of Hugging Face's ViT, and which third of it, where timm keeps three in one."""
     number = re.search(r"layers?\.(\d+)\.", key)
     if number is None:
-        ends = {"cls_token": "cls_token", "position_embeddings": "pos_embed", "projection": "patch_embed.proj"}
+        ends = {"cls_token": "cls_token", "distillation_token": "dist_token", "cls_classifier": "head"}
+        ends |= {
+            "distillation_classifier": "head_dist",
+            "position_embeddings": "pos_embed",
+            "projection": "patch_embed.proj",
+        }
         ends |= {"layernorm": "norm", "classifier": "head"}
         own = next(own for theirs, own in ends.items() if theirs in key)
-        return (own, None) if own in ("cls_token", "pos_embed") else (f"{own}.{key.rpartition('.')[2]}", None)
+        return (
+            (own, None)
+            if own in ("cls_token", "dist_token", "pos_embed")
+            else (f"{own}.{key.rpartition('.')[2]}", None)
+        )
     inside = {
         r"q_proj|query": ("attn.qkv", 0),
         r"k_proj|key": ("attn.qkv", 1),
@@ -149,6 +188,28 @@ def resnet_weights(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> dict[s
     return {key: theirs[own(key)] for key in ours}
 
 
+def swin_weights(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    def own(key: str) -> Tensor:
+        kind = key.rpartition(".")[2]
+        stage = re.search(r"layers\.(\d)\.(blocks\.\d)?", key)
+        if stage is None:
+            ends = {"projection": "patch_embed.proj", "embeddings.norm": "patch_embed.norm", "classifier": "head.fc"}
+            return theirs[next((f"{o}.{kind}" for t, o in ends.items() if t in key), f"norm.{kind}")]
+        if "downsample" in key:  # timm counts it to the stage that it leads to
+            return theirs[f"layers.{int(stage[1]) + 1}.{key[key.index('downsample') :]}"]
+        place = f"layers.{stage[1]}.{stage[2]}"
+        if "bias_table" in key:
+            return theirs[f"{place}.attn.relative_position_bias_table"]
+        third = re.search(r"([qkv])_proj", key)
+        if third is not None:
+            return theirs[f"{place}.attn.qkv.{kind}"].chunk(3)["qkv".index(third[1])]
+        inside = {"o_proj": "attn.proj", "layernorm_before": "norm1", "layernorm_after": "norm2"}
+        inside |= {"fc1": "mlp.fc1", "fc2": "mlp.fc2"}
+        return theirs[f"{place}.{next(o for t, o in inside.items() if t in key)}.{kind}"]
+
+    return {key: own(key) for key in ours}
+
+
 def in_order(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> dict[str, Tensor]:
     """Where both register their modules in the same order."""
     assert len(theirs) == len(ours)
@@ -161,8 +222,10 @@ def in_order(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> dict[str, Te
         (timm_vit, SAME["vit"][1], vit_weights),
         (lambda: timm.create_model("resnet18", num_classes=5), SAME["resnet"][1], resnet_weights),
         (timm_convnext, SAME["convnext"][1], in_order),
+        (timm_deit, lambda: hf.DeiTForImageClassificationWithTeacher(hf.DeiTConfig(**VIT)), vit_weights),
+        (timm_swin, hf_swin, swin_weights),
     ],
-    ids=["vit", "resnet", "convnext"],
+    ids=["vit", "resnet", "convnext", "deit", "swin"],
 )
 def test_timm_and_hugging_face_agree_at_every_layer(
     theirs: Callable[[], nn.Module],
