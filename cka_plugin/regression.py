@@ -69,8 +69,9 @@ def check(
             needed where the baseline holds the examples themselves, or the model is a saved representation.
         min_cka: the lowest CKA a layer may show: one number, or a table by layer name, pattern, kind or depth
             (`{"stages.3.*": 0.95, "head": 0.999, "default": 0.99}`; see `thresholds.thresholds_of`).
-            0.99 lets bfloat16, int8 and light pruning pass; 0.9999 is for changes of code that should change nothing
-            (`examples/regression_scenarios.py` prints both verdicts on common changes and bugs).
+            0.99 lets bfloat16 pass, and int8 and light pruning where they cost a network little; 0.9999 is for changes
+            of code that should change nothing (`examples/regression_scenarios.py` prints both verdicts on common
+            changes and bugs).
         labels: classes of the examples where `data` has none; those stored with the baseline serve as well.
         max_accuracy_drop: how much accuracy may be lost. None: not judged; so below.
         max_class_drop: how much accuracy a single class may lose, where it loses at least 2 examples.

@@ -56,7 +56,7 @@ def run(project: pytest.Pytester, *arguments: str, apart: bool = False) -> pytes
     """A pytest run with our plugin as an installed one; `apart`: in a process of its own."""
     start = ("-p", "cka_plugin.pytest_plugin")
     if apart or "-n" in arguments:
-        return project.runpytest_subprocess(*start, *arguments, timeout=900)
+        return project.runpytest_subprocess(*start, *arguments, timeout=3600)
     return project.runpytest_inprocess(*start, "-p", "no:xdist", *arguments)
 
 
@@ -298,6 +298,7 @@ def test_an_unchanged_model_never_fails_on_1_2_and_4_threads(
     project.makepyfile(test_net=FIVE_LINES)
     assert run(project, "--cka-update").ret == 0
     monkeypatch.setenv("CKA_RUNS", str(runs))
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # more threads than cores must not spin
     project.makepyfile(test_repeated=REPEATED)
     run(project, "test_repeated.py", apart=True).assert_outcomes(passed=3)
 
