@@ -7,8 +7,7 @@ later (an in-place ReLU, `+=`) can change it, and no activation outlives its lay
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,8 @@ from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Adapter, Inputs, Layer, first_tensor, spread_depths, tower
 from cka_plugin.kernels import gram, pack, u_center
+from cka_plugin.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
+from cka_plugin.lending import forked_rng, hooks_seen, lent
 from cka_plugin.pooling import examples_first, pool
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -98,19 +99,21 @@ class Capture:
         self.features = features
         self._move = device is not None
         self._slots: list[tuple[int, int]] = []  # (candidate, number of the call) of each layer
-        self._fired: list[tuple[int, Tensor, Tensor]] = []
-        self._features: list[npt.NDArray[np.float32]] = []  # beside `_fired`, where they were asked for
+        self._fired: list[_Fired] = []
         self._inputs: Inputs = ()
         self._n = 0
         self._running = False
+        self._channels_last = False
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Capture:
         with contextlib.ExitStack() as stack:  # undone at once if anything in here fails
-            stack.enter_context(_lent(self.model))
+            stack.enter_context(lent(self.model))
             if self._move:
                 self.model.to(self.device)
             self.model.eval()
+            if self._move and gains_from_channels_last(self.model, self.device, PRECISIONS[self.precision] is not None):
+                self._to_channels_last(stack)
             for position, layer in enumerate(self.candidates):
                 handle = self._module(layer).register_forward_hook(self._hook(position, layer))
                 stack.callback(handle.remove)
@@ -126,16 +129,17 @@ class Capture:
         Raises:
             RuntimeError: the model failed (with its name and the shapes given), or its layers did not fire as listed.
         """
-        self._fired, self._features, self._n, self._running = [], [], n, True
-        self._inputs = to_device(inputs, self.device)
-        dtype = PRECISIONS[self.precision]
-        kind = self.device.type
+        self._n, self._running = n, True
         try:
-            with torch.inference_mode(), forked_rng(self.seed, self.device), _autocast(kind, dtype), _hooks_seen():
-                output = self.adapter.forward(self.model, self._inputs)
+            with (
+                torch.inference_mode(),
+                forked_rng(self.seed, self.device),
+                _autocast(self.device.type, PRECISIONS[self.precision]),
+                hooks_seen(),
+            ):
+                output = self._forward(to_device(inputs, self.device))
                 logits = self.adapter.logits(self.model, output)
-                captured = self._collect()
-                features = self._features if self.features else None
+                *captured, features = self._collect()
         except CaptureError:
             raise
         except Exception as error:
@@ -143,11 +147,31 @@ class Capture:
                 f"{self.name} failed on a minibatch of {describe_inputs(inputs)}: {type(error).__name__}: {error}"
             ) from error
         finally:
-            self._fired, self._features, self._inputs, self._running = [], [], (), False
+            self._fired, self._inputs, self._running = [], (), False
         if logits is not None and logits.shape[0] != n:
             logits = None
         scores = None if logits is None else logits.float().cpu().numpy()
         return Captured(*captured, scores, features)
+
+    def _forward(self, inputs: Inputs) -> Any:
+        self._fired, self._inputs = [], inputs
+        if self._channels_last:
+            try:
+                return self.adapter.forward(self.model, inputs_channels_last(inputs))
+            except CaptureError:
+                raise
+            except RuntimeError:
+                if self._slots:  # it has run before: a failure of its own
+                    raise
+                self._channels_last = False  # perhaps code that insists on its strides (`view`): run it as it was lent
+                self._layout.close()
+                self._fired = []
+        return self.adapter.forward(self.model, inputs)
+
+    def _to_channels_last(self, stack: contextlib.ExitStack) -> None:
+        self._layout = stack.enter_context(contextlib.ExitStack())
+        self._layout.enter_context(weights_channels_last(self.model))
+        self._channels_last = True
 
     def _module(self, layer: Layer) -> nn.Module:
         try:
@@ -177,16 +201,23 @@ class Capture:
                     rows = pool(x, self.pooling, mask)
                 except ValueError as error:
                     raise CaptureError(f"layer {layer.name!r} ({layer.path}) of {self.name}: {error}") from error
-                self._fired.append((position, *gram(rows, self.kernel, self.bandwidth)))
-                if self.features:
-                    self._features.append(rows.float().cpu().numpy().copy())  # later in-place changes are not ours
+                self._fired.append(self._summarised(position, rows))
 
         return hook
 
-    def _collect(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    def _summarised(self, position: int, rows: Tensor) -> _Fired:
+        kept = rows.float().cpu().numpy().copy() if self.features else None  # later in-place changes are not ours
+        k, exponent = gram(rows, self.kernel, self.bandwidth)
+        if k.device.type != "cpu":  # all layers at once, at the end: few launches, and nothing waits
+            return _Fired(position, k, None, exponent, kept)
+        a, diagonal = u_center(k)  # while it is in cache
+        return _Fired(position, pack(a), diagonal, exponent, kept)
+
+    def _collect(self) -> tuple[Any, Any, Any, Any]:
+        """Vectors, diagonals, exponents and features of the layers, in their order."""
         slots: list[tuple[int, int]] = []
         calls: dict[int, int] = {}
-        for position, _, _ in self._fired:
+        for position in (fired.position for fired in self._fired):
             slots.append((position, calls.get(position, 0)))
             calls[position] = calls.get(position, 0) + 1
         if not self._slots:
@@ -198,23 +229,27 @@ class Capture:
             raise CaptureError(
                 f"{self.name} did not run the same layers on every minibatch: missing {missing}, more calls of {extra}"
             )
-        grams = [self._fired[order[slot]][1] for slot in self._slots]
-        exponents = [self._fired[order[slot]][2] for slot in self._slots]
-        self._features = [self._features[order[slot]] for slot in self._slots] if self.features else []
+        fired = [self._fired[order[slot]] for slot in self._slots]
         self._fired = []
-        if len({k.dtype for k in grams}) > 1:
-            grams = [k.double() for k in grams]
-        if len({k.device for k in grams}) > 1:  # a model spread over devices
-            grams = [k.to(self.device) for k in grams]
-            exponents = [e.to(self.device) for e in exponents]
-        stacked = torch.stack(grams)
-        del grams
-        a, diagonals = u_center(stacked)
+        diagonals = [f.diagonal for f in fired if f.diagonal is not None]
+        if len(diagonals) < len(fired):
+            a, centred = u_center(self._stack_of([f.gram for f in fired]))
+            vectors = pack(a)
+        else:
+            vectors, centred = self._stack_of([f.gram for f in fired]), self._stack_of(diagonals)
         return (
-            pack(a).float().cpu().numpy(),
-            diagonals.float().cpu().numpy(),
-            torch.stack(exponents).cpu().numpy().astype(np.int64),
+            vectors.float().cpu().numpy(),
+            centred.float().cpu().numpy(),
+            self._stack_of([f.exponent for f in fired]).cpu().numpy().astype(np.int64),
+            [f.features for f in fired] if self.features else None,
         )
+
+    def _stack_of(self, tensors: list[Tensor]) -> Tensor:
+        if len({t.dtype for t in tensors}) > 1:
+            tensors = [t.double() for t in tensors]
+        if len({t.device for t in tensors}) > 1:  # a model spread over devices
+            tensors = [t.to(self.device) for t in tensors]
+        return torch.stack(tensors)
 
     def _settle(self, slots: list[tuple[int, int]]) -> None:
         """After the first minibatch: which layers there are, and that they fired as listed."""
@@ -262,73 +297,25 @@ class Capture:
             last[side] = position
 
 
+@dataclass(frozen=True)
+class _Fired:
+    """What a hook kept: on a CPU the packed vector and its diagonal, elsewhere the Gram matrix (`diagonal` None)."""
+
+    position: int
+    gram: Tensor
+    diagonal: Tensor | None
+    exponent: Tensor
+    features: npt.NDArray[np.float32] | None
+
+
 class CaptureError(RuntimeError):
     """A model's layers could not be read."""
-
-
-@contextlib.contextmanager
-def _lent(model: nn.Module) -> Iterator[None]:
-    """Whatever happens within: training flags, tensors, devices and buffers are afterwards what they were."""
-    modules = list(model.modules())
-    training = [module.training for module in modules]
-    slots: list[tuple[dict[str, Any], dict[str, Any]]]
-    plain = [module for module in modules if not isinstance(module, torch.jit.ScriptModule)]  # whose slots are fixed
-    slots = [(module._parameters, dict(module._parameters)) for module in plain]
-    slots += [(module._buffers, dict(module._buffers)) for module in plain]
-    data = {id(t): (t, t.data) for _, held in slots for t in held.values() if t is not None}
-    attributes = [set(vars(module)) for module in modules]
-    try:
-        yield
-    finally:
-        for module, flag in zip(modules, training, strict=True):
-            module.training = flag
-        for held, before in slots:
-            held.clear()
-            held.update(before)
-        for tensor, value in data.values():
-            if tensor.data_ptr() != value.data_ptr() or tensor.device != value.device:
-                tensor.data = value
-        for module, before_names in zip(modules, attributes, strict=True):
-            for name, value in list(vars(module).items()):
-                # A tensor that a module cached under inference_mode could not be used in training later.
-                if isinstance(value, Tensor) and value.is_inference():
-                    if name in before_names:
-                        setattr(module, name, value.clone())
-                    else:
-                        delattr(module, name)
-
-
-@contextlib.contextmanager
-def forked_rng(seed: int, device: torch.device) -> Iterator[None]:
-    """Random numbers start from `seed` within, and go on after it as if nothing had been drawn."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices that are not put back
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
 
 
 def _autocast(kind: str, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[Any]:
     if dtype is None:
         return torch.autocast(kind, enabled=False)
     return torch.autocast(kind, dtype=dtype)
-
-
-@contextlib.contextmanager
-def _hooks_seen() -> Iterator[None]:
-    """Compiled parts run eagerly and attention leaves its fused path: both would pass the hooks by."""
-    fastpath = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    set_stance = getattr(torch.compiler, "set_stance", None)  # torch 2.6
-    if "torch._dynamo" not in sys.modules:  # then nothing is compiled, and asking would import it: seconds
-        set_stance = None
-    try:
-        with set_stance("force_eager") if set_stance is not None else contextlib.nullcontext():
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fastpath)
 
 
 def _device_of(model: nn.Module) -> torch.device:

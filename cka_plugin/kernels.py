@@ -15,7 +15,9 @@ from torch import Tensor
 KERNELS = ("linear", "rbf")
 MIN_EXAMPLES = 4  # HSIC_1 divides by n(n-3)
 
-_CHUNK_BYTES = 1 << 20  # a slice of the features that, centred, stays in cache
+_CHUNK_BYTES = 1 << 19  # a slice of the features that, centred, stays in cache
+_BLOCKS = 4  # the upper triangle of a Gram matrix is made in so many rows of blocks: 10 of 16 products
+_BLOCKS_FROM = 128  # examples; below, blocks are too small to be worth it
 _NEARLY_CONSTANT = 2.0**-36  # spread against level, squared: below it, a feature may be constant but for rounding
 _SAFE_SQUARE = (2.0**-70, 2.0**90)  # mean squares between these neither underflow nor overflow in float32 products
 
@@ -63,14 +65,15 @@ def gram(x: Tensor, kernel: str = "linear", bandwidth: float = 0.5) -> tuple[Ten
     """
     if kernel not in KERNELS:
         raise ValueError(f"kernel {kernel!r}: expected one of {', '.join(KERNELS)}")
+    products = None
     exponent = torch.zeros((), dtype=torch.int32, device=x.device)
-    easy = x.device.type == "cpu"  # elsewhere looking at a value would wait for the device
-    if easy:
+    if x.device.type == "cpu":  # elsewhere looking at a value would wait for the device
         products = _centred_products(x)
         spread = float(products.diagonal().mean()) / max(x.shape[1], 1)
         offset = float(x[0].double().square().mean())
-        easy = _SAFE_SQUARE[0] < spread < _SAFE_SQUARE[1] and spread > _NEARLY_CONSTANT * offset
-    if not easy:
+        if not (_SAFE_SQUARE[0] < spread < _SAFE_SQUARE[1] and spread > _NEARLY_CONSTANT * offset):
+            products = None
+    if products is None:
         size = _largest_deviation(x)
         size = torch.where(torch.isfinite(size) & (size > 0), size, torch.ones_like(size))
         exponent = torch.frexp(size)[1].to(torch.int32)
@@ -82,7 +85,7 @@ def gram(x: Tensor, kernel: str = "linear", bandwidth: float = 0.5) -> tuple[Ten
     level = products.diagonal().mean().to(torch.float64)
     level = torch.where(torch.isfinite(level) & (level > 0), level, torch.ones_like(level))
     shift = torch.frexp(level)[1].to(torch.int32)
-    return torch.ldexp(products, -shift), exponent + shift
+    return products.mul_(torch.ldexp(torch.ones_like(level), -shift)), exponent + shift
 
 
 def _working_dtype(x: Tensor) -> torch.dtype:
@@ -99,11 +102,13 @@ def _centred_products(x: Tensor, factor: Tensor | None = None) -> Tensor:
     """Σ over slices of the features of (X - mean)(X - mean)ᵀ: at no time is there a centred copy of all of X.
 
     With `factor`, the careful way: the first example is subtracted before scaling, so that a constant feature gives
-    exact
-    zeros (the mean of n equal numbers is not always that number) and the sum in a mean cannot overflow.
+    exact zeros (the mean of n equal numbers is not always that number) and the sum in a mean cannot overflow.
     """
-    dtype = _working_dtype(x)
-    total = torch.zeros(x.shape[0], x.shape[0], dtype=dtype, device=x.device)
+    dtype, n = _working_dtype(x), len(x)
+    total = torch.zeros(n, n, dtype=dtype, device=x.device)
+    height = -(-n // _BLOCKS) if n >= _BLOCKS_FROM and x.device.type == "cpu" else n
+    tops = range(0, n, height)
+    upper = [total[top : top + height, top:] for top in tops]
     with full_float32_products(x.device):
         for start, stop in _chunks(x):
             part = x[:, start:stop]
@@ -112,7 +117,11 @@ def _centred_products(x: Tensor, factor: Tensor | None = None) -> Tensor:
             else:
                 part = ((part.double() - part[:1].double()) * factor).to(dtype)
             part = part - part.mean(0, keepdim=True)
-            total.addmm_(part, part.T)
+            for top, rows in zip(tops, upper, strict=True):
+                rows.addmm_(part[top : top + height], part[top:].T)
+    for top in tops:  # the lower triangle is its mirror image
+        bottom = top + height
+        total[bottom:, top:bottom] = total[top:bottom, bottom:].T
     return total
 
 

@@ -183,7 +183,7 @@ def test_invariant_to_the_order_of_minibatches_and_of_models(models: dict[str, n
     backward = torch.utils.data.DataLoader(torch.cat(data.split(16)[::-1]), batch_size=16)
     there = cka.compare(models, data=forward, progress=False).matrix("narrow", "wide")
     back = cka.compare(dict(reversed(models.items())), data=backward, progress=False).matrix("wide", "narrow")
-    assert np.abs(there - back.T).max() < 1e-12
+    assert np.abs(there - back.T).max() < 2e-7  # products within a minibatch are float32's, here transposed
 
 
 def test_the_same_inputs_and_seed_give_the_same_bits(models: dict[str, nn.Module]) -> None:
