@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.blocks import BlockStructure, find_block_structure
     from cka_plugin.analysis.error_comparison import ErrorComparison
     from cka_plugin.analysis.errors import compare_errors
+    from cka_plugin.analysis.groups import compare_groups
     from cka_plugin.analysis.probes import Probes
     from cka_plugin.baseline import Baseline, make_baseline
     from cka_plugin.compare import compare, load, represent
@@ -46,6 +47,7 @@ __all__ = [
     "cka",
     "compare",
     "compare_errors",
+    "compare_groups",
     "find_block_structure",
     "layers",
     "load",
@@ -74,6 +76,7 @@ _HOMES = {
     "cka": "similarity",
     "compare": "compare",
     "compare_errors": "analysis.errors",
+    "compare_groups": "analysis.groups",
     "find_block_structure": "analysis.blocks",
     "layers": "models",
     "load": "compare",

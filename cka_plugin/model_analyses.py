@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.correspondence import Correspondence, Difference
     from cka_plugin.analysis.dominance import WithoutDominant
     from cka_plugin.analysis.error_comparison import ErrorComparison
+    from cka_plugin.analysis.group_comparison import GroupComparison
     from cka_plugin.analysis.permutation import PermutationTest
     from cka_plugin.analysis.uniqueness import BlockUniqueness
 
@@ -242,11 +243,52 @@ class ModelAnalyses(ABC):
         """
         from cka_plugin.analysis.permutation import within_between
 
+        return within_between(self.models(), self._group_of_each(groups), **options)
+
+    def _group_of_each(self, groups: Mapping[str, str] | Sequence[str]) -> list[str]:
         if isinstance(groups, Mapping):
             if missing := [name for name in self.names if name not in groups]:
                 raise ValueError(f"groups: no group for {missing[0]!r}; the models are {', '.join(self.names)}")
-            groups = [groups[name] for name in self.names]
-        return within_between(self.models(), list(groups), **options)
+            return [groups[name] for name in self.names]
+        if len(groups) != len(self.names):
+            raise ValueError(f"{len(groups)} groups for {len(self.names)} models: expected one a model")
+        return list(groups)
+
+    def group_errors(self, groups: Mapping[str, str] | Sequence[str], **options: Any) -> GroupComparison:
+        """The mistakes of two groups of models, such as seeds of two architectures: see `cka_plugin.compare_groups`.
+
+        Differences are the first group's minus the second's, in the order in which their models come.
+
+        Args:
+            groups: as for `groups`.
+            options: `super_classes`, `mapping`, `correction`, `level`, `alpha`, ... of `compare_groups`.
+
+        Raises:
+            ValueError: as for `errors`; not two groups of two or more, or heads that differ within a group.
+        """
+        from cka_plugin.analysis.groups import compare_groups
+
+        of_each = self._group_of_each(groups)
+        names = list(dict.fromkeys(of_each))
+        if len(names) != 2:
+            raise ValueError(f"groups {', '.join(names)}: expected two")
+        members = [[self[n] for n, group in zip(self.names, of_each, strict=True) if group == name] for name in names]
+        heads = {}
+        for name, models in zip(names, members, strict=True):
+            _check_classifiers(models)
+            if any(model.class_names != models[0].class_names for model in models):
+                raise ValueError(f"the heads of group {name!r} have other classes, or another order of them")
+            heads[name] = models[0].class_names
+        first = members[0][0]
+        return compare_groups(
+            [model.logits for model in members[0]],
+            [model.logits for model in members[1]],
+            first.labels,
+            first.label_names,
+            names=(names[0], names[1]),
+            head_classes=heads,
+            **options,
+        )
 
     def errors(
         self,

@@ -125,6 +125,21 @@ def test_groups_of_architectures_are_tested_by_permuting_models(comparison: cka.
         comparison.groups({"a": "x", "b": "y", "c": "x"})
 
 
+def test_errors_of_groups_are_those_of_their_predictions(comparison: cka.Comparison) -> None:
+    groups = {"a": "narrow", "b": "wide", "c": "narrow", "d": "wide"}
+    found = comparison.group_errors(groups, permutations=50, splits=5)
+    logits = {name: comparison[name].logits for name in "abcd"}
+    direct = cka.compare_groups(
+        [logits["a"], logits["c"]], [logits["b"], logits["d"]], comparison["a"].labels, permutations=50, splits=5
+    )
+    assert found.names == ("narrow", "wide")
+    assert found.overall.difference == direct.overall.difference
+    with pytest.raises(ValueError, match="expected two"):
+        comparison.group_errors(["x", "y", "z", "x"])
+    with pytest.raises(ValueError, match="2 groups for 4 models"):
+        comparison.group_errors(["x", "y"])
+
+
 def test_error_matrices_are_those_of_each_pair(comparison: cka.Comparison) -> None:
     found = comparison.error_matrices()
     pair = comparison.errors("b", "d")
@@ -144,6 +159,7 @@ def test_error_matrices_are_those_of_each_pair(comparison: cka.Comparison) -> No
         lambda c, d: c.compare_blocks("a", "b"),
         lambda c, d: c.groups({"a": "x", "b": "y", "c": "x", "d": "y"}),
         lambda c, d: c.errors("a", "b"),
+        lambda c, d: c.group_errors(["x", "y", "x", "y"], permutations=50, splits=5),
         lambda c, d: c.error_matrices(),
         lambda c, d: c.similarity_and_errors(),
         lambda c, d: cka.ablate(ConvNet(seed=1), d, progress=False),
