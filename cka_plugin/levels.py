@@ -20,8 +20,8 @@ from torch import nn
 from cka_plugin import adapters
 from cka_plugin.adapters.base import first_tensor
 from cka_plugin.analysis.gram_vectors import PackedGrams, pack_layers
-from cka_plugin.lending import forked_rng
 from cka_plugin.data import Batch, ReadOptions, open_data
+from cka_plugin.lending import forked_rng
 from cka_plugin.representation import Representation, listed
 from cka_plugin.warnings import CKAWarning
 
