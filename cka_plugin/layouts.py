@@ -44,7 +44,7 @@ def weights_channels_last(model: nn.Module) -> Iterator[None]:
             weight = _plain(module)
             if weight is not None:
                 before.append((weight, weight.data))
-                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+                weight.data = weight.data.to(memory_format=torch.channels_last)  # strides too, of one channel
         yield
     finally:
         for weight, data in before:
@@ -55,7 +55,7 @@ def inputs_channels_last(inputs: Any) -> Any:
     """The same inputs with every image tensor, (n, channels, height, width), laid out channels last."""
     if isinstance(inputs, Tensor):
         if inputs.ndim == 4 and inputs.is_floating_point():
-            return inputs.contiguous(memory_format=torch.channels_last)
+            return inputs.to(memory_format=torch.channels_last)
         return inputs
     if isinstance(inputs, Mapping):
         return {key: inputs_channels_last(value) for key, value in inputs.items()}
