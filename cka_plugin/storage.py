@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
 import os
 import re
+import sys
 import tempfile
 import weakref
 from pathlib import Path
@@ -65,6 +67,7 @@ class VectorStore:
     """
 
     SEGMENT_BYTES = 64 * 2**20  # arrays share files: a process may map some 65,000, fewer than there can be minibatches
+    TRIM_BYTES = 16 * 2**20  # after so much has gone to files, what it lay in is given back to the system
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
@@ -73,6 +76,7 @@ class VectorStore:
         self._files = 0
         self._segment: np.memmap[Any, Any] | None = None
         self._filled = 0
+        self._since_trimmed = 0
 
     @property
     def spilled(self) -> bool:
@@ -90,6 +94,10 @@ class VectorStore:
         mapped = self._mapped(array.nbytes).view(array.dtype).reshape(array.shape)
         mapped[...] = array
         release(mapped)
+        self._since_trimmed += array.nbytes
+        if self._since_trimmed >= self.TRIM_BYTES:
+            _give_back_freed()
+            self._since_trimmed = 0
         return mapped
 
     def empty(self, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
@@ -141,6 +149,18 @@ def _allocate(file: IO[bytes], size: int) -> None:
         return
     for start in range(0, size, 1 << 20):
         file.write(bytes(min(1 << 20, size - start)))
+
+
+def _give_back_freed() -> None:
+    """Give freed memory back to the system, where the allocator (glibc's) can be asked to.
+
+    It keeps what lies between the small arrays that a run holds on to: without this, the 3.75 GiB of vectors of 50,000
+    examples at n = 256 lay in files and took 4.2 GiB of memory all the same.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def map_file(path: Path) -> npt.NDArray[np.uint8]:
