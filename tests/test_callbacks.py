@@ -22,7 +22,7 @@ import cka_plugin as cka
 from cka_plugin.training.metric import CKA
 from cka_plugin.training.probe import Probe
 from tests.nets import ConvNet, images
-from tests.training_runs import ROWS, hugging_face, lightning, minibatch, same_weights
+from tests.training_runs import ROWS, Net, hugging_face, lightning, minibatch, same_weights
 
 X = images(64)
 
@@ -103,7 +103,8 @@ def test_hugging_face_training_is_the_same_and_tensorboard_has_the_figures(
 ) -> None:
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tb"))
     without, history = hugging_face(tmp_path / "without", None)
-    trained, with_figures = hugging_face(tmp_path / "with", Probe({"x": ROWS}))
+    baseline = cka.make_baseline(Net(), {"x": ROWS}, progress=False)  # of the untrained network: the start
+    trained, with_figures = hugging_face(tmp_path / "with", Probe({"x": ROWS}, baseline))
     assert same_weights(without, trained)
     losses = [row["loss"] for row in with_figures if "loss" in row]
     assert losses == [row["loss"] for row in history if "loss" in row]
@@ -112,6 +113,9 @@ def test_hugging_face_training_is_the_same_and_tensorboard_has_the_figures(
     assert len(figures) == 3
     assert figures[0]["cka/start/blocks.0"] == pytest.approx(figures[0]["cka/previous/blocks.0"], abs=1e-12)
     assert figures[2]["cka/start/lowest"] < 0.999
+    for row in figures:
+        for layer in ("stem", "blocks.2", "head", "lowest"):
+            assert row[f"cka/baseline/{layer}"] == pytest.approx(row[f"cka/start/{layer}"], abs=1e-9)
     assert scalars(tmp_path / "tb")["train/cka/start/head"] == pytest.approx([f["cka/start/head"] for f in figures])
 
 
