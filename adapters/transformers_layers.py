@@ -49,7 +49,10 @@ def layers(model: nn.Module, granularity: str = "block") -> list[Layer]:
 
 def describe(model: nn.Module) -> str:
     """One sentence for people: how the blocks of `model` were found."""
-    parts = [f"{len(t.blocks)} blocks in {t.container or 'the model'} ({t.said_by})" for t in towers_of(model)]
+    parts = [
+        f"{len(t.blocks)} block{'s' * (len(t.blocks) != 1)} in {t.container or 'the model'} ({t.said_by})"
+        for t in towers_of(model)
+    ]
     return f"{type(model).__name__} of transformers: {', '.join(parts)}"
 
 

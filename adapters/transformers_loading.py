@@ -161,7 +161,12 @@ def _from_pretrained(source: str, config: Any, kwargs: Mapping[str, Any]) -> nn.
 
 
 def _from_config(config: Any, kwargs: Mapping[str, Any]) -> nn.Module:
-    """The bare architecture; what is no option of the model must be a setting of its configuration."""
+    """The bare architecture; what is no option of the model must be a setting of its configuration.
+
+    Raises:
+        ValueError: unknown settings, or a configuration (the default one of some types) of which no model can be made.
+        RuntimeError: a library that the model needs is not installed.
+    """
     settings = {key: value for key, value in kwargs.items() if key not in HUB_KWARGS}
     options = {key: settings.pop(key) for key in ("dtype", "attn_implementation") if key in settings}
     unknown = [key for key in settings if not hasattr(config, key)]
@@ -170,9 +175,17 @@ def _from_config(config: Any, kwargs: Mapping[str, Any]) -> nn.Module:
     for key, value in settings.items():
         setattr(config, key, value)
     found = _model_class(config, kwargs)
-    if hasattr(found, "_model_mapping"):  # an Auto class, for remote code
-        return found.from_config(config, trust_remote_code=True, **options)
-    return found._from_config(config, **options)
+    try:
+        if hasattr(found, "_model_mapping"):  # an Auto class, for remote code
+            return found.from_config(config, trust_remote_code=True, **options)
+        return found._from_config(config, **options)
+    except ImportError as error:
+        raise RuntimeError(str(error).strip().splitlines()[0]) from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"transformers cannot build {config.model_type!r} from this configuration ({type(error).__name__}: "
+            f"{error}); give the settings that it lacks (model_kwargs), or a local folder"
+        ) from error
 
 
 def _from_state_dict(config: Any, state: Mapping[str, Any], checkpoint: str, kwargs: Mapping[str, Any]) -> nn.Module:

@@ -30,9 +30,9 @@ def page(sections: Mapping[str, Sequence[Row]]) -> str:
         "# What the adapters map",
         "",
         "Made by `python -m tests.coverage_page`; `pytest -m sweep` checks the same: every layer has a common name and",
-        "fires, in the listed order, and the blocks are as many as the framework counts. `3+4+6+3` are the blocks of the",
-        "stages of one tower. What was not checked, or cannot be built, has its reason in the last column; where a type",
-        'has no blocks, `granularity="module"` compares every leaf module.',
+        "fires, in the listed order, and the blocks are as many as the framework counts. `3+4+6+3` are the blocks of",
+        "the stages of one tower. What was not checked, or cannot be built, has its reason in the last column; where a",
+        'type has no blocks, `granularity="module"` compares every leaf module.',
     ]
     for framework, rows in sections.items():
         architectures = sum(int(row[1]) for row in rows)

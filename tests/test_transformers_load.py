@@ -80,6 +80,11 @@ def test_what_from_pretrained_takes_passes_through(folder) -> None:
     assert model._cka_source_kwargs["revision"] == "main"
 
 
+def test_a_configuration_that_builds_nothing_is_a_clear_error() -> None:
+    with pytest.raises(ValueError, match=r"cannot build 'dots1' from this configuration.*local folder"):
+        ADAPTER.load("dots1", pretrained=False)
+
+
 def test_unknown_settings_are_named() -> None:
     with pytest.raises(ValueError, match="nonsense: no setting of BertConfig"):
         load_model("hf:bert", pretrained=False, nonsense=1)
@@ -220,3 +225,11 @@ def test_class_names_are_those_of_the_configuration_unless_they_are_made_up(clas
 
 def test_an_unreachable_address_is_found_out_within_seconds() -> None:
     assert not reachable("http://nowhere.invalid")
+
+
+def test_the_command_lists_types_as_they_are_asked_for(capsys) -> None:
+    from cka_plugin.cli import app
+
+    app(["layers", "--list", "*mamba*"], standalone_mode=False)
+    listed = capsys.readouterr().out.split()
+    assert {"hf:mamba", "timm:mambaout_tiny"} <= set(listed)

@@ -38,7 +38,7 @@ def layers(
             raise ValueError(f"no model name matches {listing!r}")
         for framework, matching in ({} if as_json else held).items():
             for name in matching:
-                print(f"{framework}:{name}")
+                print(name if ":" in name else f"{framework}:{name}")  # transformers' types have their prefix
         return
     found = cka_plugin.layers(model, granularity)
     if as_json:
