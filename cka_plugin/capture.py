@@ -139,7 +139,7 @@ class Capture:
             ):
                 output = self._forward(to_device(inputs, self.device))
                 logits = self.adapter.logits(self.model, output)
-                *captured, features = self._collect()
+                vectors, diagonals, exponents, features = self._collect()
         except CaptureError:
             raise
         except Exception as error:
@@ -151,7 +151,7 @@ class Capture:
         if logits is not None and logits.shape[0] != n:
             logits = None
         scores = None if logits is None else logits.float().cpu().numpy()
-        return Captured(*captured, scores, features)
+        return Captured(vectors, diagonals, exponents, scores, features)
 
     def _forward(self, inputs: Inputs) -> Any:
         self._fired, self._inputs = [], inputs
