@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -99,10 +100,15 @@ class TimmAdapter(Adapter):
             descriptions = cfg.get("label_descriptions") or {}
             return [str(descriptions.get(label, label)) for label in own]
         if classes == 1000 and re.search(r"(^|_)in1k$", cfg.get("tag") or ""):
-            from timm.data import ImageNetInfo
-
-            info = ImageNetInfo("imagenet-1k")
-            names = info.label_descriptions()
-            seen = Counter(names)  # "crane" is a bird and a machine: such names get their WordNet number
-            return [f"{n} ({s})" if seen[n] > 1 else n for n, s in zip(names, info.label_names(), strict=True)]
+            return list(_imagenet_classes())
         return None
+
+
+@cache
+def _imagenet_classes() -> tuple[str, ...]:
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo("imagenet-1k")
+    names = info.label_descriptions()
+    seen = Counter(names)  # "crane" is a bird and a machine: such names get their WordNet number
+    return tuple(f"{n} ({s})" if seen[n] > 1 else n for n, s in zip(names, info.label_names(), strict=True))

@@ -103,7 +103,10 @@ def preparation(model: nn.Module, processor: Any = None) -> Preparation:
             f"{name} takes {needs}: that cannot be prepared from raw examples; give tensors in a mapping with its own "
             f"argument names ({names})"
         )
-    parts = {kind: part for kind in kinds if (part := MAKERS[kind](model, processor)) is not None}
+    try:
+        parts = {kind: part for kind in kinds if (part := MAKERS[kind](model, processor)) is not None}
+    except AssertionError as error:  # a model of timm inside that has no configuration of its data
+        raise ValueError(f"{name} does not say how its examples are prepared ({error}); give tensors") from error
     if not parts:
         source = "tokenizer" if kinds == ("text",) else "processor"
         raise ValueError(
