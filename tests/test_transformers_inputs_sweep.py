@@ -27,6 +27,7 @@ from tests.meta_run import meta_run
 from tests.test_transformers_inputs import TEXTS, sounds, word_tokenizer
 from tests.test_transformers_sweep import Slow, within
 from tests.tiny_transformers import tiny
+from tests.transformers_types import COMPLETED
 
 ADAPTER = TransformersAdapter()
 SECONDS = 90
@@ -62,7 +63,9 @@ def on_meta(model_type: str, small: bool = False) -> nn.Module:
     config_class = CONFIG_MAPPING[model_type]
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return hf.AutoModel.from_config(tiny(config_class) if small else config_class()).eval()
+        return hf.AutoModel.from_config(
+            tiny(config_class) if small else config_class(**COMPLETED.get(model_type, {}))
+        ).eval()
 
 
 def outcome(model_type: str) -> Outcome:
