@@ -139,7 +139,9 @@ class Capture:
             ):
                 output = self._forward(to_device(inputs, self.device))
                 logits = self.adapter.logits(self.model, output)
-                vectors, diagonals, exponents, features = self._collect()
+                if logits is not None and logits.shape[0] != n:
+                    logits = None
+                captured = self._collect(logits)
         except CaptureError:
             raise
         except Exception as error:
@@ -148,10 +150,7 @@ class Capture:
             ) from error
         finally:
             self._fired, self._inputs, self._running = [], (), False
-        if logits is not None and logits.shape[0] != n:
-            logits = None
-        scores = None if logits is None else logits.float().cpu().numpy()
-        return Captured(vectors, diagonals, exponents, scores, features)
+        return captured
 
     def _forward(self, inputs: Inputs) -> Any:
         self._fired, self._inputs = [], inputs
@@ -213,8 +212,8 @@ class Capture:
         a, diagonal = u_center(k)  # while it is in cache
         return _Fired(position, pack(a), diagonal, exponent, kept)
 
-    def _collect(self) -> tuple[Any, Any, Any, Any]:
-        """Vectors, diagonals, exponents and features of the layers, in their order."""
+    def _collect(self, logits: Tensor | None) -> Captured:
+        """What the hooks kept, in the order of the layers, on the host."""
         slots: list[tuple[int, int]] = []
         calls: dict[int, int] = {}
         for position in (fired.position for fired in self._fired):
@@ -237,11 +236,14 @@ class Capture:
             vectors = pack(a)
         else:
             vectors, centred = self._stack_of([f.gram for f in fired]), self._stack_of(diagonals)
-        return (
-            vectors.float().cpu().numpy(),
-            centred.float().cpu().numpy(),
-            self._stack_of([f.exponent for f in fired]).cpu().numpy().astype(np.int64),
-            [f.features for f in fired] if self.features else None,
+        exponents = self._stack_of([f.exponent for f in fired])
+        made = to_host([vectors, centred, exponents, *([] if logits is None else [logits])])
+        return Captured(
+            made[0],
+            made[1],
+            made[2].astype(np.int64),
+            None if logits is None else made[3],
+            [f.features for f in fired if f.features is not None] if self.features else None,
         )
 
     def _stack_of(self, tensors: list[Tensor]) -> Tensor:
@@ -332,6 +334,21 @@ def to_device(inputs: Any, device: torch.device) -> Any:
     if isinstance(inputs, list | tuple):
         return tuple(to_device(value, device) for value in inputs)
     return inputs
+
+
+def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[np.float32]]:
+    """Tensors as float32 arrays of their shapes: from another device by one copy, since each waits for the device.
+
+    Example:
+        >>> [array.shape for array in to_host([torch.zeros(2, 3), torch.tensor([1, 2])])]
+        [(2, 3), (2,)]
+    """
+    if all(tensor.device.type == "cpu" for tensor in tensors):
+        return [tensor.float().numpy() for tensor in tensors]
+    device = next(tensor.device for tensor in tensors if tensor.device.type != "cpu")
+    flat = torch.cat([tensor.to(device).float().flatten() for tensor in tensors]).cpu().numpy()
+    ends = np.cumsum([tensor.numel() for tensor in tensors])[:-1]
+    return [part.reshape(tensor.shape) for part, tensor in zip(np.split(flat, ends), tensors, strict=True)]
 
 
 def describe_inputs(inputs: Any) -> str:

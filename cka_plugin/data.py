@@ -165,6 +165,7 @@ class Examples:
         labels: (n,) where they are known without reading, or None.
         label_names: names of the labels, or None.
         what: what this is, for messages, such as `the folder photos/`.
+        users_code: reading runs code that is not ours (a data set's), which may draw random numbers.
     """
 
     def __init__(
@@ -175,12 +176,14 @@ class Examples:
         labels: Ints | None = None,
         label_names: list[str] | None = None,
         what: str = "the data",
+        users_code: bool = False,
     ) -> None:
         self.ids = list(ids)
         self.kinds = kinds
         self.labels = labels
         self.label_names = label_names
         self.what = what
+        self.users_code = users_code
         self._read = read
 
     def __len__(self) -> int:
@@ -193,7 +196,7 @@ class Examples:
             ValueError: another number of labels than examples, or an id without one.
         """
         numbers, names = label_numbers(labels, self.ids)
-        return Examples(self.ids, self._read, self.kinds, numbers, names, self.what)
+        return Examples(self.ids, self._read, self.kinds, numbers, names, self.what, self.users_code)
 
     def plan(self, options: ReadOptions) -> list[tuple[int, Ints]]:
         """Which examples make up which minibatch: (pass, positions), the same for all models and shards."""

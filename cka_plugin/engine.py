@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,11 +20,12 @@ import torch
 from torch import nn
 
 from cka_plugin.adapters.base import Layer
+from cka_plugin.ahead import read_ahead
 from cka_plugin.capture import Capture, Captured
 from cka_plugin.checkpoints import Checkpoint, Finished, ModelCheckpoint, hash_of, weights_hash
 from cka_plugin.data import Batch, Examples, ReadOptions, Source
 from cka_plugin.distributed import OwnExamples, local_device
-from cka_plugin.models import Subject
+from cka_plugin.models import GIVEN, Subject
 from cka_plugin.representation import Minibatch, Representation, ScaleKeeper, find_problems, listed
 from cka_plugin.storage import VectorStore
 from cka_plugin.streams import Stream
@@ -176,6 +177,8 @@ def run(
     with contextlib.ExitStack() as stack:
         captures = [stack.enter_context(hooked(subject, options, read.seed)) for subject in subjects]
         batches = stack.enter_context(contextlib.closing(source.batches(reading)))  # type: ignore[type-var]
+        if isinstance(source, Examples) and not source.users_code:
+            batches = stack.enter_context(contextlib.closing(read_ahead(batches, _preparing(subjects, kept))))
         bar = stack.enter_context(progress_bar(subjects, source, read, options.progress))
         for batch in _in_order(batches, at_hand):
             for place, (subject, capture, builder) in enumerate(zip(subjects, captures, builders, strict=True)):
@@ -259,6 +262,18 @@ def _in_order(batches: Iterable[Batch], at_hand: Sequence[int]) -> Iterator[Batc
             yield waiting.pop(0)
         yield batch
     yield from waiting
+
+
+def _preparing(subjects: Sequence[Subject], kept: Sequence[ModelCheckpoint] | None) -> Callable[[Batch], None]:
+    """Prepares a minibatch for the models that will run on it, where that is code of ours alone."""
+
+    def prepare(batch: Batch) -> None:
+        for place, subject in enumerate(subjects):
+            own = subject.preparation is None or subject.preparation.key.startswith(GIVEN)
+            if not own and not (kept is not None and batch.index in kept[place].finished):
+                batch.for_model(subject.preparation, subject.name)
+
+    return prepare
 
 
 def _described(subject: Subject) -> str | None:

@@ -106,6 +106,7 @@ def _centred_products(x: Tensor, factor: Tensor | None = None) -> Tensor:
     """
     dtype, n = _working_dtype(x), len(x)
     total = torch.zeros(n, n, dtype=dtype, device=x.device)
+    averaging = torch.full((1, n), 1 / n, dtype=dtype, device=x.device)
     height = -(-n // _BLOCKS) if n >= _BLOCKS_FROM and x.device.type == "cpu" else n
     tops = range(0, n, height)
     upper = [total[top : top + height, top:] for top in tops]
@@ -116,7 +117,7 @@ def _centred_products(x: Tensor, factor: Tensor | None = None) -> Tensor:
                 part = part.to(dtype)
             else:
                 part = ((part.double() - part[:1].double()) * factor).to(dtype)
-            part = part - part.mean(0, keepdim=True)
+            part = part - averaging @ part  # by a product: faster than a mean over the rows
             for top, rows in zip(tops, upper, strict=True):
                 rows.addmm_(part[top : top + height], part[top:].T)
     for top in tops:  # the lower triangle is its mirror image

@@ -167,6 +167,9 @@ def _impossible(error: ValueError | RuntimeError) -> Preparation:
     return Preparation(("image", "text", "audio"), f"impossible:{id(error)}", collate, "none: tensors as they are")
 
 
+GIVEN = "given:"  # before the key of a preparation that is the user's own function
+
+
 def given_transform(transform: Callable[[Any], Any]) -> Preparation:
     """The user's own function of one raw example, for any kind of example."""
 
@@ -175,7 +178,7 @@ def given_transform(transform: Callable[[Any], Any]) -> Preparation:
         return tuple(prepared) if isinstance(prepared, list) else prepared
 
     return Preparation(
-        ("image", "text", "audio"), f"given:{id(transform)}", collate, getattr(transform, "__name__", repr(transform))
+        ("image", "text", "audio"), f"{GIVEN}{id(transform)}", collate, getattr(transform, "__name__", repr(transform))
     )
 
 

@@ -480,7 +480,7 @@ def _dataset(data: Any) -> Examples:
         inputs = tuple(inputs) if isinstance(inputs, list) else inputs
         return Read(fingerprints_of(inputs, len(items)), found, inputs=inputs, failed=failed)
 
-    return Examples(range(n), read, kinds, None, names, what)
+    return Examples(range(n), read, kinds, None, names, what, users_code=True)
 
 
 def _split_item(item: Any) -> tuple[Any, Any]:
@@ -555,7 +555,7 @@ def _hugging_face(data: Any) -> Examples:
             raw.append(parts[0] if len(parts) == 1 else tuple(parts))
         return Read(np.array([fingerprint_raw(example) for example in raw], dtype=np.uint64), None, raw=raw)
 
-    return Examples(range(len(data)), read, tuple(found), labels, names, what)
+    return Examples(range(len(data)), read, tuple(found), labels, names, what, users_code=True)
 
 
 def _sound(value: Any) -> Any:
