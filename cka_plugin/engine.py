@@ -178,7 +178,8 @@ def run(
         captures = [stack.enter_context(hooked(subject, options, read.seed)) for subject in subjects]
         batches = stack.enter_context(contextlib.closing(source.batches(reading)))  # type: ignore[type-var]
         if isinstance(source, Examples) and not source.users_code:
-            batches = stack.enter_context(contextlib.closing(read_ahead(batches, _preparing(subjects, kept))))
+            ahead = read_ahead(batches, _preparing(subjects, kept))
+            batches = stack.enter_context(contextlib.closing(ahead))  # type: ignore[type-var]
         bar = stack.enter_context(progress_bar(subjects, source, read, options.progress))
         for batch in _in_order(batches, at_hand):
             for place, (subject, capture, builder) in enumerate(zip(subjects, captures, builders, strict=True)):

@@ -185,7 +185,7 @@ def firing_problems(model: nn.Module, blocks: Sequence[Layer], stages: Sequence[
     return problems
 
 
-# timm 1.0.31 gives it the configuration of vitamin_xlarge_256 by mistake; it is built for, and takes, what its name says.
+# timm 1.0.31 gives it the configuration of vitamin_xlarge_256 by mistake; it takes what its name says.
 SIZE_BY_HAND = {"vitamin_xlarge_336": (3, 336, 336)}
 
 
