@@ -48,7 +48,12 @@ class Job:
 
     def loader(self) -> DataLoader:
         """Minibatches of seeded noise with as much in low frequencies as photographs have."""
-        return DataLoader(TensorDataset(images(self.n * self.minibatches, self.pixels)), batch_size=self.n)
+        return loader_of(images(self.n * self.minibatches, self.pixels), self.n)
+
+
+def loader_of(examples: Tensor, n: int) -> DataLoader:
+    """Minibatches (x, label): some packages take nothing else."""
+    return DataLoader(TensorDataset(examples, torch.zeros(len(examples), dtype=torch.int64)), batch_size=n)
 
 
 def images(count: int, pixels: int) -> Tensor:
@@ -87,7 +92,7 @@ def ours(models: dict[str, nn.Module], loader: DataLoader, granularity: str) -> 
 def expected(a: nn.Module, b: nn.Module, layers_a: list[str], layers_b: list[str], loader: DataLoader) -> np.ndarray:
     """CKA in float64 of every pair of layers, from the equations: traces of Gram matrices, a minibatch at a time."""
     sums = [np.zeros((len(layers_a), len(layers_b))), np.zeros(len(layers_a)), np.zeros(len(layers_b))]
-    for (x,) in loader:
+    for x, _ in loader:
         ks, ls = (_grams(model, layers, x) for model, layers in ((a, layers_a), (b, layers_b)))
         for total, part in zip(sums, _hsic_1(ks, ls), strict=True):
             total += part

@@ -47,9 +47,7 @@ def ckatorch(a: nn.Module, b: nn.Module, layers_a: Paths, layers_b: Paths, loade
 
 def cka_pytorch(a: nn.Module, b: nn.Module, layers_a: Paths, layers_b: Paths, loader: DataLoader) -> Matrix:
     package = importlib.import_module("cka_pytorch.cka")
-    found = package.CKACalculator(
-        a, b, model1_layers=layers_a, model2_layers=layers_b, hook_recursive=False, verbose=False
-    )
+    found = package.CKACalculator(a, b, model1_layers=layers_a, model2_layers=layers_b, verbose=False)
     return found.calculate_cka_matrix(loader, num_epochs=1).numpy()
 
 

@@ -82,7 +82,7 @@ def in_turn(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[
 
 def _bare(models: dict[str, nn.Module], loader: DataLoader) -> None:
     with torch.inference_mode():
-        for (x,) in loader:
+        for x, _ in loader:
             for model in models.values():
                 model(x)
 

@@ -1,0 +1,79 @@
+"""All benchmarks: `python -m tests.benchmarks [speed|memory|growth|formats|accuracy ...] --rivals RIVALS --out DIR`.
+
+Each prints its table; with `--out`, results go there as JSON, with the machine and the versions beside them. How to
+install the other packages: see `tests.benchmarks.rivals`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.benchmarks import accuracy, formats, growth, memory, speed
+from tests.benchmarks.jobs import JOBS
+from tests.benchmarks.rivals import installed
+
+BENCHMARKS = ("speed", "memory", "growth", "formats", "accuracy")
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on."""
+    processor = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), processor)
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("torch", "timm", "numpy", "cka-plugin")},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("which", nargs="*", choices=[*BENCHMARKS, []], help="which; all by default")
+    parser.add_argument("--rivals", type=Path, help="folder with one folder a package")
+    parser.add_argument("--only", nargs="*", default=[], help="of these packages; all by default")
+    parser.add_argument("--jobs", nargs="*", choices=list(JOBS), default=list(JOBS), help="jobs of `speed`")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, help="folder for JSON")
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    rivals = {name: run for name, run in installed(chosen.rivals).items() if not chosen.only or name in chosen.only}
+    for which in chosen.which or BENCHMARKS:
+        if which == "speed":
+            found: Any = {}
+            for job in chosen.jobs:
+                found[job] = speed.measure(JOBS[job], rivals, chosen.repeats)
+                print(job, {name: round(ratio, 3) for name, ratio in found[job]["to_bare_forward"].items()}, flush=True)
+            text = speed.table(found)
+        elif which == "memory":
+            found = memory.measure(list(rivals), chosen.rivals)
+            text = memory.table(found)
+        elif which == "accuracy":
+            found = accuracy.measure(rivals)
+            text = accuracy.table(found)
+        else:
+            module = {"growth": growth, "formats": formats}[which]
+            found = module.measure(chosen.repeats)
+            text = module.table(found)
+        print(f"\n{text}\n", flush=True)
+        if chosen.out is not None:
+            chosen.out.mkdir(parents=True, exist_ok=True)
+            (chosen.out / f"{which}.json").write_text(
+                json.dumps({"machine": machine(), "results": found}, indent=1) + "\n", encoding="utf-8"
+            )
+
+
+if __name__ == "__main__":
+    main()
