@@ -73,10 +73,9 @@ class TransformersAdapter(Adapter):
         return transformers_inputs.forward(model, inputs)
 
     def activation(self, model: nn.Module, layer: Layer, output: Any) -> Any:
-        """The blocks of SqueezeBERT give channels before positions: turned, so that masks fit them."""
-        if layer.kind == "block" and model.config.model_type == "squeezebert" and isinstance(output, Tensor):
-            return output.transpose(1, 2)
-        return output
+        from cka_plugin.adapters.transformers_masks import positions_first
+
+        return positions_first(model, layer, output)
 
     def mask(self, model: nn.Module, layer: Layer, inputs: Inputs, length: int) -> Tensor | None:
         from cka_plugin.adapters import transformers_inputs

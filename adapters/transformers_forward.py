@@ -16,6 +16,7 @@ from cka_plugin.adapters.base import Inputs, unwrap
 
 LABELS = ("labels", "label", "label_ids", "start_positions", "end_positions", "next_sentence_label", "return_loss")
 CODES = ("dia", "musicgen", "musicgen_melody")  # their decoders read codes of audio, and start by themselves
+EITHER = ("seamless_m4t", "seamless_m4t_v2")  # one encoder runs, that of texts or that of sounds
 TOWERS = {"text": "get_text_features", "image": "get_image_features", "audio": "get_audio_features"}
 IMAGE_KEYS = ("pixel_values", "image_pixel_values", "flattened_patches", "image", "grid_thw")
 AUDIO_KEYS = ("input_features", "input_values", "audio_input_features")
@@ -50,6 +51,7 @@ def forward(model: nn.Module, inputs: Inputs) -> Any:
 
     Raises:
         TypeError: no input is one that the model knows.
+        ValueError: the model takes several kinds of input, was given some, and does not run on those alone.
     """
     inner, _ = unwrap(model)
     takes = accepted(inner)
@@ -64,7 +66,17 @@ def forward(model: nn.Module, inputs: Inputs) -> Any:
     if "use_cache" in takes:
         known["use_cache"] = False
     with _padding_known(inner, known):
-        return model(**known)
+        given_kinds = {kind for kind, keys in KEYS.items() if any(key in known for key in keys)}
+        all_kinds = [kind for kind, keys in KEYS.items() if any(key in takes for key in keys)]
+        try:
+            return model(**known)
+        except (AttributeError, TypeError, ValueError) as error:
+            if not given_kinds or given_kinds >= set(all_kinds):
+                raise
+            raise ValueError(
+                f"{type(inner).__name__} does not run on {' and '.join(sorted(given_kinds))} alone "
+                f"({type(error).__name__}: {error}): give its examples as tuples of every kind that it takes"
+            ) from error
 
 
 def logits(model: nn.Module, output: Any) -> Tensor | None:

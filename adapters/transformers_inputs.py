@@ -17,7 +17,16 @@ import torch
 from torch import nn
 
 from cka_plugin.adapters.base import Inputs, Preparation, unwrap
-from cka_plugin.adapters.transformers_forward import AUDIO_KEYS, IMAGE_KEYS, KEYS, TEXT_KEYS, accepted, forward, logits
+from cka_plugin.adapters.transformers_forward import (
+    AUDIO_KEYS,
+    EITHER,
+    IMAGE_KEYS,
+    KEYS,
+    TEXT_KEYS,
+    accepted,
+    forward,
+    logits,
+)
 from cka_plugin.adapters.transformers_masks import mask
 from cka_plugin.adapters.transformers_parts import Part, audio_part, digest, image_part, text_part
 from cka_plugin.adapters.transformers_processors import processor_of, ready_tokenizer
@@ -62,14 +71,14 @@ def input_kinds(model: nn.Module) -> tuple[str, ...]:
     stated = inner.input_modalities
     modalities = {stated} if isinstance(stated, str) else set(stated)
     kinds: list[str] = []
-    if any(key in takes for key in IMAGE_KEYS):
+    if any(key in takes for key in IMAGE_KEYS) and _has_part(config, "vision_config"):
         frames = getattr(getattr(config, "vision_config", None) or config, "num_frames", None)
         if frames is not None or ("video" in modalities and "image" not in modalities):
             return ("video",)
         kinds.append("image")
-    elif "pixel_values_videos" in takes:
+    elif "pixel_values_videos" in takes and "pixel_values" not in takes:
         return ("video",)
-    if any(key in takes for key in AUDIO_KEYS):
+    if any(key in takes for key in AUDIO_KEYS) and _has_part(config, "audio_config"):
         kinds.append("audio")
     if any(key in takes for key in TEXT_KEYS):
         only_image = modalities == {"image"} and not kinds  # ImageGPT's ids are colours
@@ -117,7 +126,11 @@ def preparation(model: nn.Module, processor: Any = None) -> Preparation:
     key = "|".join(part.identity for part in parts.values())
     description = "; ".join(part.description for part in parts.values())
     if len(found) > 1:
-        joint = _by_processor(model, processor, parts) if has_placeholders(inner) else _side_by_side(parts)
+        joint = _side_by_side(parts)
+        if inner.config.model_type in EITHER:
+            joint = _one_kind_only(name, found)
+        elif has_placeholders(inner):
+            joint = _by_processor(model, processor, parts)
         key += "|" + digest("joint", name, has_placeholders(inner))
         return Preparation(found, key, _tuples_or_one(name, parts, joint), description)
     only = parts[found[0]]
@@ -152,6 +165,11 @@ def needed(model: nn.Module) -> str:
     return ", ".join(n for n in required if n not in made)
 
 
+def _has_part(config: Any, name: str) -> bool:
+    """False where the configuration states that the model has no such part, as those of Gemma 4 may."""
+    return vars(config).get(name, True) is not None
+
+
 def _packed(name: str, parameters: Mapping[str, Any]) -> bool:
     return name == "hidden_states" and "grid_thw" in parameters  # Qwen's name for the patches of all images
 
@@ -180,6 +198,13 @@ def _kind(example: Any) -> str:
     if isinstance(example, str):
         return "text"
     return "audio" if isinstance(example, np.ndarray) and example.ndim == 1 else "image"
+
+
+def _one_kind_only(name: str, kinds: tuple[str, ...]) -> Collate:
+    def collate(examples: Sequence[Any]) -> Inputs:
+        raise ValueError(f"{name} takes {' or '.join(kinds)}, not both at once: give examples of one kind")
+
+    return collate
 
 
 def _side_by_side(parts: dict[str, Part]) -> Collate:

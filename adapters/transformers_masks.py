@@ -19,6 +19,9 @@ VISION_WORDS = ("vision", "visual", "image", "pixel")
 TEXT_THEN_IMAGE = ("layoutlmv3", "vilt")  # types whose blocks read both kinds in one sequence
 IMAGE_THEN_TEXT = ("flava", "git")
 WINDOWS = ("attention_window", "block_size", "local_attn_chunk_length", "lsh_attn_chunk_length")
+CODECS = ("encodec", "dac", "mimi", "mimi_encoder", "univnet", "wavtokenizer", "wavtokenizer_encoder")
+CODECS += ("pocket_tts_audio_tokenizer", "pocket_tts_audio_tokenizer_encoder")  # whose layers keep a constant rate
+CHANNELS_FIRST = ("squeezebert", "encodec", "dac", "univnet", "wavtokenizer", "wavtokenizer_encoder")
 STRIDES = (2, 4, 8)  # of front ends that give no formula
 LENGTHS = ("_get_feat_extract_output_lengths", "_get_subsampling_output_length")
 
@@ -58,6 +61,16 @@ def mask(model: nn.Module, layer: Layer, inputs: Inputs, length: int) -> Tensor 
     if found is None and "input_ids" in given:
         found = _joined(inner.config, given, length)
     return found if found is not None else _frames(inner, around, given, length)
+
+
+def positions_first(model: nn.Module, layer: Layer, output: Any) -> Any:
+    """What a layer returned, with positions before channels, as masks have it: (n, length, d).
+
+    The blocks of SqueezeBERT and of codecs of audio are convolutions over positions, and give channels before them.
+    """
+    kind = unwrap(model)[0].config.model_type
+    turned = layer.kind == "block" and kind in CHANNELS_FIRST and isinstance(output, Tensor) and output.ndim == 3
+    return output.transpose(1, 2) if turned else output
 
 
 def modules_around(model: nn.Module, path: str) -> Iterator[nn.Module]:
@@ -155,6 +168,9 @@ def _frames(model: nn.Module, around: list[nn.Module], given: Mapping[str, Any],
     for total, counts in zip(totals, _left_of(model, around, seen.long().sum(1)), strict=True):
         if int(total) == length:
             return (torch.arange(length, device=seen.device) < counts[:, None]).long()
+    if model.config.model_type in CODECS:  # the share of the samples that is sound
+        counts = (seen.long().sum(1) * length / seen.shape[1]).ceil()
+        return (torch.arange(length, device=seen.device) < counts[:, None]).long()
     return None
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import unwrap
-from cka_plugin.adapters.transformers_forward import accepted
+from cka_plugin.adapters.transformers_forward import AUDIO_KEYS, EITHER, accepted
 from cka_plugin.adapters.transformers_processors import (
     feature_extractor_of,
     image_processor_of,
@@ -24,8 +24,16 @@ from cka_plugin.adapters.transformers_processors import (
     tokenizer_of,
 )
 
+# Types whose texts are all filled up to one length: they were trained so, or spread their positions over the length.
+FILLED = ("siglip", "siglip_text_model", "siglip2", "siglip2_text_model", "sam3_lite_text", "sam3_lite_text_text_model")
 POOLING_MASK = "pooling_mask"  # a mask for the pooling that the model itself is not to see
 AUDIO_MASKS = ("input_features_mask", "feature_attention_mask", "input_values_mask", "padding_mask", "attention_mask")
+RENAMED = (  # what processors call something, and what the vision tower by itself calls it
+    ("image_grid_thw", "grid_thw"),
+    ("image_position_ids", "pixel_position_ids"),
+    ("image_merge_sizes", "merge_sizes"),
+    ("pixel_values_images", "pixel_values"),
+)
 SIDE = 448  # a multiple of the patches and merged patches (14, 16, 28, 32) of models that state no image size
 
 
@@ -60,6 +68,10 @@ def text_part(model: nn.Module, processor: Any = None) -> Part | None:
     longest = longest_text(tokenizer, model)
     takes = accepted(model)
     name = type(tokenizer).__name__
+    filled = longest is not None and unwrap(model)[0].config.model_type in FILLED
+    kept = sorted(takes & {*tokenizer.model_input_names, "attention_mask"})
+    if filled and "attention_mask" not in tokenizer.model_input_names:
+        kept.remove("attention_mask")  # SigLIP's texts end in padding that the model reads
 
     def one(text: Any) -> str:
         if not isinstance(text, str):
@@ -69,13 +81,13 @@ def text_part(model: nn.Module, processor: Any = None) -> Part | None:
     def collate(texts: Sequence[Any]) -> dict[str, Any]:
         encoded = tokenizer(
             [one(text) for text in texts],
-            padding=True,
+            padding="max_length" if filled else True,
             truncation=longest is not None,
             max_length=longest,
             return_tensors="pt",
             return_attention_mask=True,
         )
-        inputs = {key: value for key, value in encoded.items() if key in takes}
+        inputs = {key: value for key, value in encoded.items() if key in kept}
         if "attention_mask" not in inputs:
             inputs[POOLING_MASK] = encoded["attention_mask"]
         return inputs
@@ -83,12 +95,11 @@ def text_part(model: nn.Module, processor: Any = None) -> Part | None:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     content = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     side, pad = tokenizer.padding_side, tokenizer.pad_token
-    kept = sorted(takes & {*tokenizer.model_input_names, "attention_mask"})
-    limit = "any length" if longest is None else f"at most {longest} tokens"
+    limit = "any length" if longest is None else f"{'all' if filled else 'at most'} {longest} tokens"
     return Part(
         collate,
         f"{name}, {limit}, padded on the {side} with {pad!r}",
-        digest("text", name, content, longest, pad, side, kept),
+        digest("text", name, content, longest, filled, pad, side, kept),
         one,
     )
 
@@ -162,7 +173,7 @@ def audio_part(model: nn.Module, processor: Any = None) -> Part | None:
     given = getattr(processor, "feature_extractor", processor)
     made: Any = given if isinstance(given, SequenceFeatureExtractor) else feature_extractor_of(model)
     takes = accepted(model)
-    if made is None or not takes & set(made.model_input_names):
+    if made is None or not takes & set(made.model_input_names) & set(AUDIO_KEYS):
         return None
     name, dtype = type(made).__name__, unwrap(model)[0].dtype
     options = inspect.signature(made.__call__).parameters
@@ -190,7 +201,8 @@ def audio_part(model: nn.Module, processor: Any = None) -> Part | None:
             own = next((key for key in AUDIO_MASKS if key in takes), None)
             seen = torch.as_tensor(seen)
             framed = any(seen.shape[-1] in value.shape[1:] for value in inputs.values() if isinstance(value, Tensor))
-            if own == "attention_mask" and ("input_ids" in takes or not masked or not framed):
+            of_text = "input_ids" in takes and unwrap(model)[0].config.model_type not in EITHER
+            if own == "attention_mask" and (of_text or not masked or not framed):
                 own = None  # it is the text's, or the model was trained without it, or it counts something else
             inputs[own or POOLING_MASK] = seen
         return _cast(inputs, dtype)
@@ -253,7 +265,7 @@ def _renamed(encoded: Mapping[str, Any], takes: frozenset[str]) -> dict[str, Any
     names = dict(zip(encoded, encoded, strict=True))
     if "pixel_values" not in takes and "grid_thw" in takes:
         names["pixel_values"] = "hidden_states"
-    for theirs, own in (("image_grid_thw", "grid_thw"), ("image_position_ids", "pixel_position_ids")):
+    for theirs, own in RENAMED:
         if theirs in names and theirs not in takes:
             names[theirs] = own
     return {names[key]: value for key, value in encoded.items() if names[key] in takes}

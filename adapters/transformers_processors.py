@@ -23,6 +23,7 @@ Source: TypeAlias = "tuple[str, dict[str, Any]]"
 IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
 AUDIO_FILES = ("preprocessor_config.json", "processor_config.json")
 LEFT_PADDED = ("cpmant", "xlnet")  # made for it: the one masks by length, the other's summary token is the last
+EXTRACTORS = {"wav2vec2-bert": "SeamlessM4TFeatureExtractor"}  # where the auto class names one that does not fit
 UNLIMITED = 1_000_000  # tokenizers that know no limit state int(1e30)
 PAD_FREE_POSITIONS = ("vision", "visual", "image", "pixel", "patch", "audio", "speech", "decoder")
 
@@ -153,7 +154,7 @@ def default_feature_extractor(model: nn.Module) -> Any | None:
     config = unwrap(model)[0].config
     bins = stated(config, "num_mel_bins", "input_feat_per_channel", "feat_dim")
     longest = stated(config, "max_length") if kind == "audio-spectrogram-transformer" else None
-    extractor_class = _class(FEATURE_EXTRACTOR_MAPPING_NAMES[kind], kind)
+    extractor_class = _class(EXTRACTORS.get(kind, FEATURE_EXTRACTOR_MAPPING_NAMES[kind]), kind)
     try:
         takes = inspect.signature(extractor_class.__init__).parameters
         default = extractor_class()
@@ -256,7 +257,14 @@ def _stated_sizes(default: Any, config: Any) -> dict[str, Any]:
         if getattr(default, "do_center_crop", False) and crop.get("height"):
             given["crop_size"] = {"height": int(height), "width": int(width)}
             scale = max(size.get("shortest_edge", 0), size.get("height", 0)) / crop["height"]
-        if "height" in size:
+        tiles = getattr(default, "max_image_size", None)
+        tile = tiles.get("longest_edge") if isinstance(tiles, Mapping) else None
+        if tile:  # Idefics 3 cuts images to tiles of the size that its tower states
+            side = max(height, width)
+            given["max_image_size"] = {"longest_edge": side}
+            if size.get("longest_edge"):
+                given["size"] = {"longest_edge": size["longest_edge"] // tile * side}
+        elif "height" in size:
             given["size"] = {"height": int(height * scale), "width": int(width * scale)}
         elif set(size) == {"shortest_edge"}:
             given["size"] = {"shortest_edge": int(max(height, width) * scale)}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tests.transformers_types import COMPLETED, ROTARY
+
 VOCABULARY = 300
 CUTS: list[tuple[str, int]] = [  # what the name of a setting ends in, and the most that it may be
     (r"head_dim|d_kv|rotary_dim", 16),
@@ -20,17 +22,43 @@ CUTS: list[tuple[str, int]] = [  # what the name of a setting ends in, and the m
     (r"num_experts|num_local_experts|n_routed_experts|num_routed_experts", 16),
     (r"vocab_size", VOCABULARY),
 ]
+MROPE = r"qwen2(_5)?_vl_text|qwen2_5_omni_(text|talker)|glm(4v|4v_moe|46v|_ocr|_image|ga)_text"
+# Settings of one type that must fit one another, where the defaults or the cuts do not.
+FITTING: dict[str, dict[str, Any]] = {
+    "aria": {"projector_patch_to_query_dict": {900: 2}},
+    "gemma3": {"mm_tokens_per_image": 4, "vision_config": {"image_size": 32, "patch_size": 8}},
+    "idefics3": {"scale_factor": 2, "vision_config": {"image_size": 64, "patch_size": 16}},
+    "mimi": {"upsample_groups": 64, "codebook_dim": 256},
+    "pocket_tts_audio_tokenizer": {"upsample_groups": 64},
+    "qwen2_5_omni_thinker": {"vision_start_token_id": 7, "audio_start_token_id": 7},
+    "seamless_m4t": {"feature_projection_input_dim": 160},  # two frames of 80 mel bins
+    "seamless_m4t_v2": {"feature_projection_input_dim": 160},
+    "smolvlm": {"scale_factor": 2, "vision_config": {"image_size": 64, "patch_size": 16}},
+    "ultravbert": {"vision_config": {"image_size": 64, "patch_size": 16}},
+    "wav2vec2-bert": {"feature_projection_input_dim": 160},
+}
+FITTING["qwen3_omni_moe_thinker"] = FITTING["qwen2_5_omni_thinker"]
 
 
 def tiny(config_class: Any) -> Any:
     """A small configuration; raises whatever the type's own checks raise where the cuts do not fit one another."""
-    given = _cut(config_class())
-    default = config_class()
+    completed = COMPLETED.get(config_class.model_type, {})
+    default = config_class(**completed)
+    given = _joined(_joined(completed, _cut(default)), FITTING.get(config_class.model_type, {}))
     kinds = vars(default).get("layer_types")
     if kinds and "layer_types" not in given:  # one layer of each kind first
         count = given.get("num_hidden_layers", len(kinds))
         given["layer_types"] = [*dict.fromkeys(kinds), *kinds][:count]
     return config_class(**given)
+
+
+def _joined(some: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Both, of which the second goes before the first, inside their parts too."""
+    both = some | more
+    for name in some.keys() & more.keys():
+        if isinstance(some[name], dict) and isinstance(more[name], dict):
+            both[name] = _joined(some[name], more[name])
+    return both
 
 
 def _cut(config: Any) -> dict[str, Any]:
@@ -39,11 +67,12 @@ def _cut(config: Any) -> dict[str, Any]:
     if isinstance(depths, list | tuple):  # stages, whose widths and heads are made for one another
         return {"depths": [1] * len(depths)}
     heads = getattr(config, "num_attention_heads", None)
+    given |= _rotary(config)
     for name, value in vars(config).items():
-        if name.startswith("_"):
+        if name.startswith("_") or name in given:
             continue
         if hasattr(value, "model_type") and hasattr(value, "to_dict"):
-            given[name] = {"model_type": value.model_type} | _cut(type(value)())
+            given[name] = {"model_type": value.model_type} | _cut(type(value)()) | _rotary(value)
         elif isinstance(value, dict) and "mrope_section" in value:
             given[name] = value | {"mrope_section": [2, 3, 3]}  # half of a head of 16
         elif isinstance(value, int) and not isinstance(value, bool):
@@ -51,6 +80,15 @@ def _cut(config: Any) -> dict[str, Any]:
             if less < value:
                 given[name] = less
     return given
+
+
+def _rotary(config: Any) -> dict[str, Any]:
+    """Three axes of positions: sections of half of what is rotated of a head of 16."""
+    if not re.fullmatch(MROPE, config.model_type):
+        return {}
+    rotary = ROTARY | (getattr(config, "rope_parameters", None) or {})
+    half = rotary.get("partial_rotary_factor", 1.0) == 0.5
+    return {"rope_parameters": rotary | {"mrope_section": [1, 1, 2] if half else [2, 3, 3]}}
 
 
 def _less(name: str, value: int) -> int:
