@@ -88,7 +88,7 @@ def _configuration(name: str, with_weights: bool, kwargs: MutableMapping[str, An
                 f"unknown model {name!r}: no local folder, no model type of transformers, and not on the Hugging "
                 "Face hub (a private model needs token=...)"
             ) from error
-        raise OSError(f"cannot load the configuration of {name!r}: {error}") from error
+        raise OSError(f"cannot load the configuration of {name!r}: {error} Otherwise {WAY_OUT}") from error
 
 
 def _check_folder(folder: Path) -> None:
@@ -108,7 +108,7 @@ def _reach_hub(name: str, kwargs: MutableMapping[str, Any]) -> None:
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
-    if kwargs.get("local_files_only") or constants.HF_HUB_OFFLINE or reachable(constants.ENDPOINT):
+    if kwargs.get("local_files_only") or (not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT)):
         return
     places = {key: kwargs[key] for key in ("revision", "cache_dir") if kwargs.get(key) is not None}
     if not isinstance(try_to_load_from_cache(name, "config.json", **places), str | os.PathLike):

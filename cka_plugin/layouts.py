@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 LEAST_CONVOLUTIONS = 4  # a Vision Transformer's patch embedding has one or two, and gains nothing
+LEAST_WEIGHTS = 500_000  # of convolutions; smaller networks take no time worth a change of their rounding
 
 
 def gains_from_channels_last(model: nn.Module, device: torch.device, half: bool = False) -> bool:
@@ -25,14 +26,15 @@ def gains_from_channels_last(model: nn.Module, device: torch.device, half: bool 
         half: whether the forward pass is in half precision.
 
     Example:
-        >>> gains_from_channels_last(nn.Sequential(*[nn.Conv2d(3, 3, 3) for _ in range(4)]), torch.device("cpu"))
+        >>> gains_from_channels_last(nn.Sequential(*[nn.Conv2d(128, 128, 3) for _ in range(4)]), torch.device("cpu"))
         True
-        >>> gains_from_channels_last(nn.Sequential(nn.Conv2d(3, 64, 16, 16)), torch.device("cpu"))
+        >>> gains_from_channels_last(nn.Sequential(nn.Conv2d(3, 768, 16, 16)), torch.device("cpu"))
         False
     """
     if device.type != "cpu" and not (device.type == "cuda" and half):
         return False
-    return sum(_plain(module) is not None for module in model.modules()) >= LEAST_CONVOLUTIONS
+    sizes = [weight.numel() for weight in map(_plain, model.modules()) if weight is not None]
+    return len(sizes) >= LEAST_CONVOLUTIONS and sum(sizes) >= LEAST_WEIGHTS
 
 
 @contextlib.contextmanager

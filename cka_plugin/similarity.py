@@ -21,6 +21,7 @@ from cka_plugin.warnings import CKAWarning
 
 ESTIMATORS = ("unbiased", "biased")
 MIN_MINIBATCHES = 8  # with fewer, a jackknife interval says nothing
+_PRODUCT_LENGTH = 4096  # float32 sums of 80,000 pairs (n = 400) would be off by 2e-6
 DEGENERATE = 1e-13  # a self-similarity below this share of its scale, squared, is rounding and not structure
 
 Floats = npt.NDArray[np.float64]
@@ -119,9 +120,15 @@ def inner_products(
         estimator: `unbiased`: Σ_{i≠j} A_ij B_ij = n(n-3) HSIC_1; `biased`: <HKH, HLH> = (n-1)² HSIC_0.
 
     Returns:
-        (layers_a, layers_b) in float64; products are made in the vectors' own precision.
+        (layers_a, layers_b) in float64; products of a few thousand pairs are made in the vectors' own precision and
+        added up in float64.
     """
-    product = 2.0 * torch.matmul(_tensor(vectors_a), _tensor(vectors_b).T).numpy().astype(np.float64)
+    a, b = _tensor(vectors_a), _tensor(vectors_b)
+    total = torch.zeros(len(a), len(b), dtype=torch.float64)
+    for start in range(0, a.shape[1], _PRODUCT_LENGTH):
+        stop = start + _PRODUCT_LENGTH
+        total += torch.matmul(a[:, start:stop], b[:, start:stop].T)
+    product = 2.0 * total.numpy()
     if estimator == "biased":
         product += _biased_part(diagonals_a[:, None, :], diagonals_b[None, :, :], diagonals_a, diagonals_b)
     return product
