@@ -42,6 +42,8 @@ BESIDE = {  # what types need besides images, texts and audio, though `forward` 
     "kyutai_speech_to_text": "codes of audio beside the text",
     "SpeechT5Model": "what its prenets make of texts or sounds (SpeechT5ForSpeechToText takes sounds)",
 }
+FLAT = ("GotOcr2Processor",)  # which takes a list of images for the pages of one text
+PLACING = ("Florence2Processor",)  # which put the image's tokens before the text themselves
 FROM_PROCESSORS = ("grid", "mask", "sizes", "shapes", "position_ids", "qformer")
 _REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 MAKERS = {"image": image_part, "audio": audio_part, "text": text_part}
@@ -242,8 +244,8 @@ def _by_processor(model: nn.Module, processor: Any, parts: dict[str, Part]) -> C
         if own.tokenizer.bos_token and given["text"][0].startswith(own.tokenizer.bos_token):
             given["add_special_tokens"] = False
         if "image" in parts:
-            nested = bool(getattr(own, "chat_template", None))  # one list of images for each text
-            given["images"] = [[row["image"]] if nested else row["image"] for row in rows]
+            flat = type(own).__name__ in FLAT  # elsewhere one list of images for each text
+            given["images"] = [row["image"] if flat else [row["image"]] for row in rows]
         if "audio" in parts:
             given |= {"audio": [row["audio"] for row in rows], "sampling_rate": own.feature_extractor.sampling_rate}
         encoded = own(**given)
@@ -255,6 +257,8 @@ def _by_processor(model: nn.Module, processor: Any, parts: dict[str, Part]) -> C
 def _prompt(processor: Any, row: dict[str, Any]) -> str:
     """A text with the places of its image and sound, unless it states them: by the chat template, else in front."""
     text = row["text"]
+    if type(processor).__name__ in PLACING:
+        return text
     tokens = {kind: getattr(processor, f"{kind}_token", None) for kind in row if kind != "text"}
     if any(isinstance(token, str) and token in text for token in tokens.values()):
         return text

@@ -26,6 +26,7 @@ from cka_plugin.adapters.transformers_processors import (
 
 # Types whose texts are all filled up to one length: they were trained so, or spread their positions over the length.
 FILLED = ("siglip", "siglip_text_model", "siglip2", "siglip2_text_model", "sam3_lite_text", "sam3_lite_text_text_model")
+PREFIXED = ("paligemma",)  # texts are prompts, whose tokens see one another; without this only padded ones are causal
 POOLING_MASK = "pooling_mask"  # a mask for the pooling that the model itself is not to see
 AUDIO_MASKS = ("input_features_mask", "feature_attention_mask", "input_values_mask", "padding_mask", "attention_mask")
 RENAMED = (  # what processors call something, and what the vision tower by itself calls it
@@ -73,6 +74,8 @@ def text_part(model: nn.Module, processor: Any = None) -> Part | None:
     if filled and "attention_mask" not in tokenizer.model_input_names:
         kept.remove("attention_mask")  # SigLIP's texts end in padding that the model reads
 
+    prefix = unwrap(model)[0].config.model_type in PREFIXED and "token_type_ids" in takes
+
     def one(text: Any) -> str:
         if not isinstance(text, str):
             raise TypeError(f"{name} takes strings; given {type(text).__name__}")
@@ -90,6 +93,8 @@ def text_part(model: nn.Module, processor: Any = None) -> Part | None:
         inputs = {key: value for key, value in encoded.items() if key in kept}
         if "attention_mask" not in inputs:
             inputs[POOLING_MASK] = encoded["attention_mask"]
+        if prefix:
+            inputs["token_type_ids"] = torch.zeros_like(encoded["input_ids"])
         return inputs
 
     backend = getattr(tokenizer, "backend_tokenizer", None)

@@ -28,13 +28,18 @@ FITTING: dict[str, dict[str, Any]] = {
     "aria": {"projector_patch_to_query_dict": {900: 2}},
     "gemma3": {"mm_tokens_per_image": 4, "vision_config": {"image_size": 32, "patch_size": 8}},
     "idefics3": {"scale_factor": 2, "vision_config": {"image_size": 64, "patch_size": 16}},
+    "llava_next": {"vision_config": {"image_size": 336, "patch_size": 112}},
+    "llava_next_video": {"vision_config": {"image_size": 336, "patch_size": 112}},
+    "llava_onevision": {"vision_config": {"image_size": 384, "patch_size": 128}},
     "mimi": {"upsample_groups": 64, "codebook_dim": 256},
+    "mllama": {"vision_config": {"intermediate_layers_indices": [0, 1], "vision_output_dim": 192}},
     "pocket_tts_audio_tokenizer": {"upsample_groups": 64},
     "qwen2_5_omni_thinker": {"vision_start_token_id": 7, "audio_start_token_id": 7},
     "seamless_m4t": {"feature_projection_input_dim": 160},  # two frames of 80 mel bins
     "seamless_m4t_v2": {"feature_projection_input_dim": 160},
     "smolvlm": {"scale_factor": 2, "vision_config": {"image_size": 64, "patch_size": 16}},
     "ultravbert": {"vision_config": {"image_size": 64, "patch_size": 16}},
+    "vipllava": {"vision_feature_layers": [-1, -2]},
     "wav2vec2-bert": {"feature_projection_input_dim": 160},
 }
 FITTING["qwen3_omni_moe_thinker"] = FITTING["qwen2_5_omni_thinker"]
