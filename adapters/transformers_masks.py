@@ -20,7 +20,9 @@ TEXT_THEN_IMAGE = ("layoutlmv3", "vilt")  # types whose blocks read both kinds i
 IMAGE_THEN_TEXT = ("flava", "git")
 WINDOWS = ("attention_window", "block_size", "local_attn_chunk_length", "lsh_attn_chunk_length")
 CODECS = ("encodec", "dac", "mimi", "mimi_encoder", "univnet", "wavtokenizer", "wavtokenizer_encoder")
-CODECS += ("pocket_tts_audio_tokenizer", "pocket_tts_audio_tokenizer_encoder")  # whose layers keep a constant rate
+CODECS += ("pocket_tts_audio_tokenizer", "pocket_tts_audio_tokenizer_encoder", "voxtral_realtime_encoder")
+CLASS_THEN_FRAMES = ("pe_audio", "pe_audio_encoder")
+STEADY = (*CODECS, *CLASS_THEN_FRAMES)  # types whose layers, fed by convolutions that pad, keep a constant rate
 CHANNELS_FIRST = ("squeezebert", "encodec", "dac", "univnet", "wavtokenizer", "wavtokenizer_encoder")
 STRIDES = (2, 4, 8)  # of front ends that give no formula
 LENGTHS = ("_get_feat_extract_output_lengths", "_get_subsampling_output_length")
@@ -120,10 +122,21 @@ def _fitted(config: Any, seen: Tensor, length: int) -> Tensor | None:
     prompt = getattr(config, "prompt_length", None) or 0
     if length == tokens + prompt:  # CPM-Ant's prompt comes first
         return F.pad(seen, (prompt, 0), value=1)
+    if config.model_type == "funnel" and length < tokens:
+        return _funnelled(config, seen, length)
     rate = getattr(config, "downsampling_rate", None)
     if rate and length == tokens // rate:  # CANINE's molecules of characters
         return F.max_pool1d(seen.float()[:, None], rate)[:, 0]
     return None
+
+
+def _funnelled(config: Any, seen: Tensor, length: int) -> Tensor | None:
+    """The mask as Funnel pools it from stage to stage: pairs of which both count, the class token by itself."""
+    while seen.shape[1] > length:
+        if config.separate_cls:
+            seen = torch.cat([seen[:, :1], seen[:, :-1] if config.truncate_seq else seen], dim=1)
+        seen = -F.max_pool1d(-seen.float()[:, None], 2, ceil_mode=True)[:, 0]
+    return seen if seen.shape[1] == length else None
 
 
 def _joined(config: Any, given: Mapping[str, Any], length: int) -> Tensor | None:
@@ -168,8 +181,9 @@ def _frames(model: nn.Module, around: list[nn.Module], given: Mapping[str, Any],
     for total, counts in zip(totals, _left_of(model, around, seen.long().sum(1)), strict=True):
         if int(total) == length:
             return (torch.arange(length, device=seen.device) < counts[:, None]).long()
-    if model.config.model_type in CODECS:  # the share of the samples that is sound
-        counts = (seen.long().sum(1) * length / seen.shape[1]).ceil()
+    if model.config.model_type in STEADY:  # the share of the samples that is sound
+        first = 1 if model.config.model_type in CLASS_THEN_FRAMES else 0
+        counts = (seen.long().sum(1) * (length - first) / seen.shape[1]).ceil() + first
         return (torch.arange(length, device=seen.device) < counts[:, None]).long()
     return None
 

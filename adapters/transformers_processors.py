@@ -137,8 +137,9 @@ def default_image_processor(model: nn.Module) -> Any | None:
         if getattr(default, "clusters", 0) is None:  # ImageGPT's palette was learned: only a folder has it
             return None
         given = _stated_sizes(default, config)
-        if getattr(default, "do_image_splitting", None) and "input_ids" not in accepted(model):
-            given["do_image_splitting"] = False  # crops are for the language model behind the tower
+        for crops in ("do_image_splitting", "crop_to_patches"):
+            if getattr(default, crops, None) and "input_ids" not in accepted(model):
+                given[crops] = False  # crops are for the language model behind the tower
         return processor_class(**given)
     except ImportError as error:
         raise RuntimeError(missing_library(model, error)) from error
@@ -250,7 +251,10 @@ def _stated_sizes(default: Any, config: Any) -> dict[str, Any]:
     if getattr(default, "apply_ocr", None):
         given["apply_ocr"] = False  # reading the words of a document is not the model's part
     wanted = image_size(config)
-    if wanted is not None:
+    windowed = _window_size(getattr(config, "backbone_config", None))
+    if windowed is not None:
+        given["size"] = {"height": windowed, "width": windowed}
+    elif wanted is not None:
         height, width = wanted
         size, crop = dict(getattr(default, "size", None) or {}), dict(getattr(default, "crop_size", None) or {})
         scale = 1.0  # an image is resized to somewhat more than what is then cropped out of it
@@ -275,6 +279,16 @@ def _stated_sizes(default: Any, config: Any) -> dict[str, Any]:
             if isinstance(values, Sequence):
                 given[name] = [sum(values) / len(values)]
     return given
+
+
+def _window_size(backbone: Any) -> int | None:
+    """The side of the square images of a backbone that cuts its patches to windows (LW-DETR, RF-DETR), rounded up."""
+    windows = getattr(backbone, "num_windows_side", None) or getattr(backbone, "num_windows", None)
+    stated = image_size(backbone) if isinstance(windows, int) else None
+    if stated is None or not isinstance(windows, int):
+        return None
+    step = int(backbone.patch_size) * windows
+    return -(-max(stated) // step) * step
 
 
 def _class(name: str, model_type: str) -> Any:

@@ -15,14 +15,16 @@ from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPI
 
 from cka_plugin.adapters.transformers_inputs import preparation
 from cka_plugin.adapters.transformers_processors import default_feature_extractor, default_image_processor
-from tests.test_transformers_inputs import TEXTS, word_tokenizer
+from tests.test_transformers_inputs import TEXTS, sounds, word_tokenizer
 from tests.test_transformers_inputs_sweep import IMAGES, compared
 from tests.tiny_transformers import tiny
 
 TOKENS = {
     "image_token": "<image>",
     "video_token": "<video>",
-    "audio_token": "<audio>",
+    "audio_token": "<|AUDIO|>",
+    "audio_bos_token": "<|audio_bos|>",
+    "audio_eos_token": "<|audio_eos|>",
     "boi_token": "<boi>",
     "eoi_token": "<eoi>",
     "boa_token": "<boa>",
@@ -101,6 +103,8 @@ def pair_model(model_type: str) -> tuple[nn.Module, Any]:
     for name in ("image_token_id", "image_token_index"):
         if name in vars(config):
             setattr(config, name, place)
+    if getattr(config, "audio_token_id", None) is not None:
+        config.audio_token_id = processor.tokenizer.convert_tokens_to_ids("<|AUDIO|>")
     torch.manual_seed(0)
     return hf.AutoModel.from_config(config).eval(), processor
 
@@ -122,5 +126,14 @@ def test_pairs_of_image_and_text_run_and_padding_changes_no_average(model_type: 
     prepared = preparation(model, processor)
     assert prepared.kinds == ("image", "text")
     pairs = list(zip(IMAGES, TEXTS, strict=True))
+    found = compared(model, prepared.collate(pairs), prepared.collate(pairs[:1]))
+    assert found.verdict == "right", found
+
+
+def test_pairs_of_sound_and_text_run_and_padding_changes_no_average() -> None:
+    model, processor = pair_model("qwen2_audio")
+    prepared = preparation(model, processor)
+    assert prepared.kinds == ("audio", "text")
+    pairs = list(zip(sounds(16_000, 25_000), TEXTS, strict=True))
     found = compared(model, prepared.collate(pairs), prepared.collate(pairs[:1]))
     assert found.verdict == "right", found

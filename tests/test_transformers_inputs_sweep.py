@@ -42,6 +42,7 @@ INHERENT = {  # types of which a short text, by their own design, becomes someth
     "cpmant": "its prompt stands before the padding: distances from prompt to text grow with it",
     "fastspeech2_conformer": "the convolutions of its Conformer blocks have no mask",
     "fnet": "Fourier transforms mix all positions and have no mask",
+    "funnel": "its pooling cuts the last position off, a token or padding",
     "nystromformer": "landmarks are means over segments of the padded length",
     "prophetnet": "its prediction streams see the padding",
     "yoso": "hashed attention counts padded keys",

@@ -26,6 +26,8 @@ MROPE = r"qwen2(_5)?_vl_text|qwen2_5_omni_(text|talker)|glm(4v|4v_moe|46v|_ocr|_
 # Settings of one type that must fit one another, where the defaults or the cuts do not.
 FITTING: dict[str, dict[str, Any]] = {
     "aria": {"projector_patch_to_query_dict": {900: 2}},
+    "florence2": {"vision_config": {"projection_dim": 64}},
+    "funnel": {"architectures": ["FunnelModel"]},
     "gemma3": {"mm_tokens_per_image": 4, "vision_config": {"image_size": 32, "patch_size": 8}},
     "idefics3": {"scale_factor": 2, "vision_config": {"image_size": 64, "patch_size": 16}},
     "llava_next": {"vision_config": {"image_size": 336, "patch_size": 112}},
