@@ -33,7 +33,27 @@ from tests.transformers_types import COMPLETED
 ADAPTER = TransformersAdapter()
 SECONDS = 90
 PARAMETERS = 120_000_000
-KNOWN_SHARE = 0.2  # of types whose default configuration and default processor do not fit one another
+KNOWN_SHARE = 0.02  # of types besides `KNOWN`
+KNOWN = {  # types whose raw examples are not yet seen to run right, and why
+    "apertus1p5": "its codec computes lengths from values, which the meta device has not; too large to build",
+    "blt": "its entropy model samples from values that the meta device has not; the small one's widths do not fit",
+    "chameleon": "the names of its image tokens come with the checkpoint's vocabulary",
+    "dots3_note": "positions half as many as patches in the default configuration; not understood yet",
+    "edgetam": "the channels of its default backbone do not fit its neck",
+    "edgetam_vision_model": "its default backbone of timm has other channels than its neck",
+    "emu3": "the names of its image tokens come with the checkpoint's vocabulary",
+    "fastspeech2_conformer_with_hifigan": "a text of a few tokens is too short for the vocoder",
+    "glm_image": "looks up the shape of one image more than its image processor gives; not understood yet",
+    "glm_image_vision": "looks up the shape of one image more than its image processor gives; not understood yet",
+    "lw_detr": "its default backbone returns no maps to join",
+    "muse_spark_audio": "its blocks run at a rate that no formula of the model states; their average counts padding",
+    "nemo_speechlm": "its processor fills frames up to a multiple, which its feature extractor does not",
+    "nemotron3_5_transcribe_audio": "its processor fills frames up to a multiple, which its feature extractor does not",
+    "pp_ocrv5_mobile_rec": "its default backbone strides further than its default images allow",
+    "pp_ocrv6_small_det": "its default backbone has other channels than its neck",
+    "uvdoc": "its default backbone has other channels than its head",
+    "voxtral_realtime": "its processor aligns tokens with frames, which are to be a multiple of four",
+}
 WRONG = ("failed", "unmasked", "leaks")
 INHERENT = {  # types of which a short text, by their own design, becomes something else beside a longer one
     "aimv2": "transformers drops the causal mask of its text tower where no text of the minibatch is padded",
@@ -267,5 +287,4 @@ def test_every_type_takes_raw_examples_or_says_what_it_takes() -> None:
         outcomes = dict(zip(names, pool.map(outcome, names, chunksize=4), strict=True))
     print("\n" + report(outcomes))
     wrong = [name for name, found in outcomes.items() if found.verdict in WRONG]
-    # Of some types the processor, or what it needs beside the configuration, is not to be had without a checkpoint.
-    assert len(wrong) <= KNOWN_SHARE * len(outcomes), report(outcomes)
+    assert len(set(wrong) - set(KNOWN)) <= KNOWN_SHARE * len(outcomes), report(outcomes)

@@ -30,6 +30,14 @@ FITTING: dict[str, dict[str, Any]] = {
     "funnel": {"architectures": ["FunnelModel"]},
     "gemma3": {"mm_tokens_per_image": 4, "vision_config": {"image_size": 32, "patch_size": 8}},
     "idefics3": {"scale_factor": 2, "vision_config": {"image_size": 64, "patch_size": 16}},
+    "llama4": {
+        "vision_config": {
+            "intermediate_size": 256,
+            "projector_input_dim": 64,
+            "projector_output_dim": 64,
+            "vision_output_dim": 64,
+        }
+    },
     "llava_next": {"vision_config": {"image_size": 336, "patch_size": 112}},
     "llava_next_video": {"vision_config": {"image_size": 336, "patch_size": 112}},
     "llava_onevision": {"vision_config": {"image_size": 384, "patch_size": 128}},
