@@ -56,6 +56,7 @@ def main() -> None:
             for job in chosen.jobs:
                 found[job] = speed.measure(JOBS[job], rivals, chosen.repeats)
                 print(job, {name: round(ratio, 3) for name, ratio in found[job]["to_bare_forward"].items()}, flush=True)
+                _keep(chosen.out, which, found)
             text = speed.table(found)
         elif which == "memory":
             found = memory.measure(list(rivals), chosen.rivals)
@@ -68,11 +69,14 @@ def main() -> None:
             found = module.measure(chosen.repeats)
             text = module.table(found)
         print(f"\n{text}\n", flush=True)
-        if chosen.out is not None:
-            chosen.out.mkdir(parents=True, exist_ok=True)
-            (chosen.out / f"{which}.json").write_text(
-                json.dumps({"machine": machine(), "results": found}, indent=1) + "\n", encoding="utf-8"
-            )
+        _keep(chosen.out, which, found)
+
+
+def _keep(folder: Path | None, which: str, found: Any) -> None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"machine": machine(), "results": found}, indent=1)
+        (folder / f"{which}.json").write_text(f"{text}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
