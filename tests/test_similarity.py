@@ -218,3 +218,13 @@ def test_jackknife_intervals_cover_a_known_cka() -> None:
         low, high = run(12).interval()
         hits += bool(low[0, 0] <= truth <= high[0, 0])
     assert 0.90 <= hits / 200 <= 0.99
+
+
+def test_products_of_long_vectors_are_added_up_in_float64() -> None:
+    """A minibatch of n = 400 has 79,800 pairs: one float32 sum of them is off by 2e-6."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(1, 1, size=(3, 79_800)).astype(np.float32) for _ in range(2))
+    nothing = np.zeros((3, 400), dtype=np.float32)
+    found = inner_products(a, nothing, b, nothing)
+    expected = 2 * a.astype(np.float64) @ b.astype(np.float64).T
+    assert np.abs(found / expected - 1).max() < 1e-7
