@@ -38,11 +38,10 @@ def test_an_error_comes_after_the_items_before_it() -> None:
         yield 1
         raise ValueError("photo.png cannot be read")
 
-    found = []
+    reading = read_ahead(items())
+    assert next(reading) == 1
     with pytest.raises(ValueError, match=r"photo\.png"):
-        for item in read_ahead(items()):
-            found.append(item)
-    assert found == [1]
+        next(reading)
 
 
 def test_leaving_early_ends_the_thread() -> None:

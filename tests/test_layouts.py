@@ -30,7 +30,7 @@ class Network(nn.Module):
         self.seen.append(x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous())
         x = self.depthwise(self.blocks(x))
         if self.insists:
-            x.view(len(x), 160, -1)  # fails where the channels are last
+            x.view(len(x), -1)  # fails where the channels are last
         return self.head(x.mean((2, 3)))
 
 
