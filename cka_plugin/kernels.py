@@ -15,9 +15,9 @@ from torch import Tensor
 KERNELS = ("linear", "rbf")
 MIN_EXAMPLES = 4  # HSIC_1 divides by n(n-3)
 
-_CHUNK_BYTES = 1 << 19  # a slice of the features that, centred, stays in cache
-_BLOCKS = 4  # the upper triangle of a Gram matrix is made in so many rows of blocks: 10 of 16 products
-_BLOCKS_FROM = 128  # examples; below, blocks are too small to be worth it
+_CHUNK_BYTES = 1 << 20  # a slice of the features that, centred, stays in cache
+_BLOCKS_FROM = 128  # examples: from here the upper triangle alone is made, in rows of blocks, at least two of them
+_BLOCK = 128  # their height at most; smaller ones save products and lose more to threads waiting for each other
 _NEARLY_CONSTANT = 2.0**-36  # spread against level, squared: below it, a feature may be constant but for rounding
 _SAFE_SQUARE = (2.0**-70, 2.0**90)  # mean squares between these neither underflow nor overflow in float32 products
 
@@ -107,7 +107,7 @@ def _centred_products(x: Tensor, factor: Tensor | None = None) -> Tensor:
     dtype, n = _working_dtype(x), len(x)
     total = torch.zeros(n, n, dtype=dtype, device=x.device)
     averaging = torch.full((1, n), 1 / n, dtype=dtype, device=x.device)
-    height = -(-n // _BLOCKS) if n >= _BLOCKS_FROM and x.device.type == "cpu" else n
+    height = min(_BLOCK, -(-n // 2)) if n >= _BLOCKS_FROM and x.device.type == "cpu" else n
     tops = range(0, n, height)
     upper = [total[top : top + height, top:] for top in tops]
     with full_float32_products(x.device):
