@@ -1,1 +1,1 @@
-"""Benchmarks: never run as tests. `python -m tests.benchmarks.accuracy --rivals FOLDER` and so on; see RESULTS.md."""
+"""Benchmarks: never run as tests. `python -m tests.benchmarks --rivals FOLDER`; see `__main__` and `results/`."""
