@@ -15,8 +15,7 @@ from cka_plugin.adapters.base import Inputs, Layer
 from cka_plugin.analysis.ablation import Ablation, KeptBlock, ablation_effects
 from cka_plugin.analysis.heads import align
 from cka_plugin.capture import Capture
-from cka_plugin.data import Batch, ReadOptions, open_data
-from cka_plugin.probing import needs_labels, one_model
+from cka_plugin.data import Batch, ReadOptions
 from cka_plugin.shortcuts import (
     Seen,
     Silencing,
@@ -26,6 +25,7 @@ from cka_plugin.shortcuts import (
     what_is_left,
     why_nothing,
 )
+from cka_plugin.single import needs_labels, open_one
 
 
 def ablate(
@@ -82,11 +82,10 @@ def ablate(
     """
     read = ReadOptions(batch_size, max_examples, 1, seed, on_error)
     options = engine.RunOptions(device=device, precision=precision, progress=progress)
-    name, given = one_model(model, "ablate")
-    source = open_data(data, labels)
-    source.count(read)
-    engine.choose_device(device)
-    subject = models.subject(name, given, "block", pretrained, transforms, checkpoint, model_kwargs)
+    source, subject = open_one(
+        "ablate", model, data, labels, read, options, pretrained, transforms, checkpoint, model_kwargs
+    )
+    name = subject.name
     if engine.stays_where_it_is(subject.module):
         raise ValueError(f"{name} is quantised or spread over devices: its weights cannot be set to zero and back")
     blocks = [layer for layer in subject.layers if layer.kind == "block"]

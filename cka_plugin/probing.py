@@ -11,8 +11,9 @@ import numpy as np
 from cka_plugin import engine, models
 from cka_plugin.adapters.base import Layer
 from cka_plugin.analysis.probes import FOLDS, Probes, linear_probes, require_sklearn
-from cka_plugin.data import ReadOptions, open_data
+from cka_plugin.data import ReadOptions
 from cka_plugin.pooling import check_pooling
+from cka_plugin.single import needs_labels, open_one
 
 POOLED = {
     "auto": "activations flattened (texts and sound averaged over their mask)",
@@ -85,11 +86,9 @@ def probe(
     options = engine.RunOptions(
         granularity=granularity, pooling=pooling, device=device, precision=precision, progress=progress
     )
-    name, given = one_model(model, "probe")
-    source = open_data(data, labels)
-    source.count(read)
-    engine.choose_device(device)
-    subject = models.subject(name, given, granularity, pretrained, transforms, checkpoint, model_kwargs)
+    source, subject = open_one(
+        "probe", model, data, labels, read, options, pretrained, transforms, checkpoint, model_kwargs
+    )
     found, classes, layers = _features(subject, source, read, options)
     return linear_probes(
         found,
@@ -100,29 +99,7 @@ def probe(
         regularisation=regularisation,
         seed=seed,
         pooling=POOLED[pooling],
-        model=name,
-    )
-
-
-def one_model(model: Any, call: str) -> tuple[str, Any]:
-    """The one model to run, with its name.
-
-    Raises:
-        ValueError: several models, or a saved representation, which keeps no activations.
-    """
-    chosen = models.named([model])
-    if len(chosen) != 1:
-        raise ValueError(f"{call} takes one model; given {len(chosen)}")
-    name, given = chosen[0]
-    if models.is_saved(given):
-        raise ValueError(f"{call} runs the model: {name} is a saved representation, which keeps no activations")
-    return name, given
-
-
-def needs_labels(call: str) -> ValueError:
-    """The error for data without labels."""
-    return ValueError(
-        f"{call} needs labels: give labels=, class sub-folders, a loader of (x, label), or a file with a column of them"
+        model=subject.name,
     )
 
 
