@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Adapter, Inputs, Layer, first_tensor, spread_depths, tower
-from cka_plugin.kernels import gram, pack, u_center
+from cka_plugin.kernels import similarities
 from cka_plugin.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
 from cka_plugin.lending import forked_rng, hooks_seen, lent
+from cka_plugin.packed_weights import weights_packed
+from cka_plugin.packing import GramPacker
 from cka_plugin.pooling import examples_first, pool
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -99,7 +101,10 @@ class Capture:
         self.features = features
         self._move = device is not None
         self._slots: list[tuple[int, int]] = []  # (candidate, number of the call) of each layer
-        self._fired: list[_Fired] = []
+        self._fired: list[int] = []  # candidates, as they ran
+        self._gram_device = torch.device("cpu") if self.device.type == "mps" else self.device  # MPS has no float64
+        self._grams = GramPacker(self._gram_device)
+        self._rows: list[npt.NDArray[np.float32]] = []
         self._inputs: Inputs = ()
         self._n = 0
         self._running = False
@@ -149,11 +154,12 @@ class Capture:
                 f"{self.name} failed on a minibatch of {describe_inputs(inputs)}: {type(error).__name__}: {error}"
             ) from error
         finally:
-            self._fired, self._inputs, self._running = [], (), False
+            self._forget()
+            self._inputs, self._running = (), False
         return captured
 
     def _forward(self, inputs: Inputs) -> Any:
-        self._fired, self._inputs = [], inputs
+        self._inputs = inputs
         if self._channels_last:
             try:
                 return self.adapter.forward(self.model, inputs_channels_last(inputs))
@@ -164,12 +170,16 @@ class Capture:
                     raise
                 self._channels_last = False  # perhaps code that insists on its strides (`view`): run it as it was lent
                 self._layout.close()
-                self._fired = []
+                self._forget()
         return self.adapter.forward(self.model, inputs)
+
+    def _forget(self) -> None:
+        self._fired, self._grams, self._rows = [], GramPacker(self._gram_device), []
 
     def _to_channels_last(self, stack: contextlib.ExitStack) -> None:
         self._layout = stack.enter_context(contextlib.ExitStack())
         self._layout.enter_context(weights_channels_last(self.model))
+        self._layout.enter_context(weights_packed(self.model))
         self._channels_last = True
 
     def _module(self, layer: Layer) -> nn.Module:
@@ -190,7 +200,7 @@ class Capture:
                     f"layer {layer.name!r} ({layer.path}) of {self.name} returned no activation: "
                     f"{type(output).__name__}"
                 )
-            x = x.cpu() if x.device.type == "mps" else x  # which has no float64
+            x = x.cpu() if x.device.type == "mps" else x
             with torch.autocast(x.device.type, enabled=False):
                 try:
                     x = examples_first(x, self._n, module)
@@ -200,23 +210,18 @@ class Capture:
                     rows = pool(x, self.pooling, mask)
                 except ValueError as error:
                     raise CaptureError(f"layer {layer.name!r} ({layer.path}) of {self.name}: {error}") from error
-                self._fired.append(self._summarised(position, rows))
+                if self.features:  # a copy: later in-place changes are not ours
+                    self._rows.append(rows.float().cpu().numpy().copy())
+                self._grams.add(*similarities(rows, self.kernel, self.bandwidth))
+                self._fired.append(position)
 
         return hook
-
-    def _summarised(self, position: int, rows: Tensor) -> _Fired:
-        kept = rows.float().cpu().numpy().copy() if self.features else None  # later in-place changes are not ours
-        k, exponent = gram(rows, self.kernel, self.bandwidth)
-        if k.device.type != "cpu":  # all layers at once, at the end: few launches, and nothing waits
-            return _Fired(position, k, None, exponent, kept)
-        a, diagonal = u_center(k)  # while it is in cache
-        return _Fired(position, pack(a), diagonal, exponent, kept)
 
     def _collect(self, logits: Tensor | None) -> Captured:
         """What the hooks kept, in the order of the layers, on the host."""
         slots: list[tuple[int, int]] = []
         calls: dict[int, int] = {}
-        for position in (fired.position for fired in self._fired):
+        for position in self._fired:
             slots.append((position, calls.get(position, 0)))
             calls[position] = calls.get(position, 0) + 1
         if not self._slots:
@@ -228,30 +233,15 @@ class Capture:
             raise CaptureError(
                 f"{self.name} did not run the same layers on every minibatch: missing {missing}, more calls of {extra}"
             )
-        fired = [self._fired[order[slot]] for slot in self._slots]
-        self._fired = []
-        diagonals = [f.diagonal for f in fired if f.diagonal is not None]
-        if len(diagonals) < len(fired):
-            a, centred = u_center(self._stack_of([f.gram for f in fired]))
-            vectors = pack(a)
-        else:
-            vectors, centred = self._stack_of([f.gram for f in fired]), self._stack_of(diagonals)
-        exponents = self._stack_of([f.exponent for f in fired])
-        made = to_host([vectors, centred, exponents, *([] if logits is None else [logits])])
+        places = [order[slot] for slot in self._slots]
+        made = to_host([*self._grams.finish(places), *([] if logits is None else [logits])])
         return Captured(
             made[0],
             made[1],
             made[2].astype(np.int64),
             None if logits is None else made[3],
-            [f.features for f in fired if f.features is not None] if self.features else None,
+            [self._rows[place] for place in places] if self.features else None,
         )
-
-    def _stack_of(self, tensors: list[Tensor]) -> Tensor:
-        if len({t.dtype for t in tensors}) > 1:
-            tensors = [t.double() for t in tensors]
-        if len({t.device for t in tensors}) > 1:  # a model spread over devices
-            tensors = [t.to(self.device) for t in tensors]
-        return torch.stack(tensors)
 
     def _settle(self, slots: list[tuple[int, int]]) -> None:
         """After the first minibatch: which layers there are, and that they fired as listed."""
@@ -297,17 +287,6 @@ class Capture:
                     "layer list: give granularity='module' to compare whatever runs, and report the model"
                 )
             last[side] = position
-
-
-@dataclass(frozen=True)
-class _Fired:
-    """What a hook kept: on a CPU the packed vector and its diagonal, elsewhere the Gram matrix (`diagonal` None)."""
-
-    position: int
-    gram: Tensor
-    diagonal: Tensor | None
-    exponent: Tensor
-    features: npt.NDArray[np.float32] | None
 
 
 class CaptureError(RuntimeError):

@@ -12,12 +12,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from cka_plugin.products import centred_products, largest_deviation, working_dtype
+
 KERNELS = ("linear", "rbf")
 MIN_EXAMPLES = 4  # HSIC_1 divides by n(n-3)
 
-_CHUNK_BYTES = 1 << 20  # a slice of the features that, centred, stays in cache
-_BLOCKS_FROM = 128  # examples: from here the upper triangle alone is made, in rows of blocks, at least two of them
-_BLOCK = 128  # their height at most; smaller ones save products and lose more to threads waiting for each other
 _NEARLY_CONSTANT = 2.0**-36  # spread against level, squared: below it, a feature may be constant but for rounding
 _SAFE_SQUARE = (2.0**-70, 2.0**90)  # mean squares between these neither underflow nor overflow in float32 products
 
@@ -65,90 +64,49 @@ def gram(x: Tensor, kernel: str = "linear", bandwidth: float = 0.5) -> tuple[Ten
     """
     if kernel not in KERNELS:
         raise ValueError(f"kernel {kernel!r}: expected one of {', '.join(KERNELS)}")
-    products = None
+    k, exponent = similarities(x, kernel, bandwidth)
+    return levelled(k, exponent)
+
+
+def similarities(x: Tensor, kernel: str = "linear", bandwidth: float = 0.5) -> tuple[Tensor, Tensor]:
+    """As `gram`, but as large as the activations make it: for `levelled`, which takes many matrices at once."""
+    k = None
     exponent = torch.zeros((), dtype=torch.int32, device=x.device)
     if x.device.type == "cpu":  # elsewhere looking at a value would wait for the device
-        products = _centred_products(x)
-        spread = float(products.diagonal().mean()) / max(x.shape[1], 1)
-        offset = float(x[0].double().square().mean())
+        k = centred_products(x)
+        spread = float(k.trace()) / max(k.shape[0] * x.shape[1], 1)
+        first = x[0].to(working_dtype(x))
+        offset = float(torch.dot(first, first)) / max(x.shape[1], 1)
         if not (_SAFE_SQUARE[0] < spread < _SAFE_SQUARE[1] and spread > _NEARLY_CONSTANT * offset):
-            products = None
-    if products is None:
-        size = _largest_deviation(x)
+            k = None
+    if k is None:
+        size = largest_deviation(x)
         size = torch.where(torch.isfinite(size) & (size > 0), size, torch.ones_like(size))
         exponent = torch.frexp(size)[1].to(torch.int32)
-        products = _centred_products(x, torch.ldexp(torch.ones_like(size), -exponent))
+        k = centred_products(x, torch.ldexp(torch.ones_like(size), -exponent))
         exponent = 2 * exponent
     if kernel == "rbf":
-        return _rbf(products, bandwidth), torch.zeros_like(exponent)
-    # Bring the mean of the diagonal to about one: exact, a power of two.
-    level = products.diagonal().mean().to(torch.float64)
+        return _rbf(k, bandwidth), torch.zeros_like(exponent)
+    return k, exponent
+
+
+def levelled(k: Tensor, exponents: Tensor) -> tuple[Tensor, Tensor]:
+    """Gram matrices whose diagonals have a mean of about one, by powers of two, and the exponents that undo it.
+
+    Args:
+        k: (..., n, n); changed in place.
+        exponents: (...,) integers, that `k` has been scaled by already.
+
+    Example:
+        >>> k, e = levelled(torch.tensor([[12.0, 1.0], [1.0, 4.0]]), torch.tensor(1))
+        >>> k.tolist(), e.item()
+        ([[0.75, 0.0625], [0.0625, 0.25]], 5)
+    """
+    level = k.diagonal(dim1=-2, dim2=-1).mean(-1, dtype=torch.float64)
     level = torch.where(torch.isfinite(level) & (level > 0), level, torch.ones_like(level))
     shift = torch.frexp(level)[1].to(torch.int32)
-    return products.mul_(torch.ldexp(torch.ones_like(level), -shift)), exponent + shift
-
-
-def _working_dtype(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
-
-
-def _chunks(x: Tensor) -> list[tuple[int, int]]:
-    n, d = x.shape
-    width = max(_CHUNK_BYTES // (max(n, 1) * (8 if x.dtype == torch.float64 else 4)), 256)
-    return [(start, min(start + width, d)) for start in range(0, d, width)]
-
-
-def _centred_products(x: Tensor, factor: Tensor | None = None) -> Tensor:
-    """Σ over slices of the features of (X - mean)(X - mean)ᵀ: at no time is there a centred copy of all of X.
-
-    With `factor`, the careful way: the first example is subtracted before scaling, so that a constant feature gives
-    exact zeros (the mean of n equal numbers is not always that number) and the sum in a mean cannot overflow.
-    """
-    dtype, n = _working_dtype(x), len(x)
-    total = torch.zeros(n, n, dtype=dtype, device=x.device)
-    averaging = torch.full((1, n), 1 / n, dtype=dtype, device=x.device)
-    height = min(_BLOCK, -(-n // 2)) if n >= _BLOCKS_FROM and x.device.type == "cpu" else n
-    tops = range(0, n, height)
-    upper = [total[top : top + height, top:] for top in tops]
-    with full_float32_products(x.device):
-        for start, stop in _chunks(x):
-            part = x[:, start:stop]
-            if factor is None:
-                part = part.to(dtype)
-            else:
-                part = ((part.double() - part[:1].double()) * factor).to(dtype)
-            part = part - averaging @ part  # by a product: faster than a mean over the rows
-            for top, rows in zip(tops, upper, strict=True):
-                rows.addmm_(part[top : top + height], part[top:].T)
-    for top in tops:  # the lower triangle is its mirror image
-        bottom = top + height
-        total[bottom:, top:bottom] = total[top:bottom, bottom:].T
-    return total
-
-
-def _largest_deviation(x: Tensor) -> Tensor:
-    """Largest absolute difference of a feature from its value in the first example, as float64."""
-    largest = torch.zeros((), dtype=torch.float64, device=x.device)
-    for start, stop in _chunks(x):
-        part = x[:, start:stop].double()
-        largest = torch.maximum(largest, (part - part[:1]).abs().amax())
-    return largest
-
-
-class full_float32_products:
-    """Within it, float32 products on CUDA are made in full precision, TF32 out; afterwards all is as it was."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._on = device.type == "cuda"
-
-    def __enter__(self) -> None:
-        if self._on:
-            self._before = torch.backends.cuda.matmul.allow_tf32
-            torch.backends.cuda.matmul.allow_tf32 = False
-
-    def __exit__(self, *error: object) -> None:
-        if self._on:
-            torch.backends.cuda.matmul.allow_tf32 = self._before
+    factor = torch.ldexp(torch.ones_like(level), -shift).to(k.dtype)
+    return k.mul_(factor[..., None, None]), exponents + shift
 
 
 def _rbf(products: Tensor, bandwidth: float) -> Tensor:

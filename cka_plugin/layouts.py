@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 LEAST_CONVOLUTIONS = 4  # a Vision Transformer's patch embedding has one or two, and gains nothing
 LEAST_WEIGHTS = 500_000  # of convolutions; smaller networks take no time worth a change of their rounding
+MOST_COPIED = (
+    1 << 18
+)  # weights of one convolution; laying out larger ones at every call costs little beside their products
 
 
 def gains_from_channels_last(model: nn.Module, device: torch.device, half: bool = False) -> bool:
@@ -41,12 +44,12 @@ def gains_from_channels_last(model: nn.Module, device: torch.device, half: bool 
 
 @contextlib.contextmanager
 def weights_channels_last(model: nn.Module) -> Iterator[None]:
-    """Within it every 2-d convolution has weights laid out channels last; after it, the tensors it had before."""
+    """Within it 2-d convolutions have weights laid out channels last, but large ones; after it all is as before."""
     before = []
     try:
         for module in model.modules():
             weight = _plain(module)
-            if weight is not None:
+            if weight is not None and weight.numel() <= MOST_COPIED:
                 before.append((weight, weight.data))
                 weight.data = weight.data.to(memory_format=torch.channels_last)  # strides too, of one channel
         yield

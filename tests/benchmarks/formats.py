@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from cka_plugin.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
+from cka_plugin.packed_weights import weights_packed
 
 NETWORKS = (
     "resnet18", "resnet50", "vgg11", "densenet121", "regnety_004", "mobilenetv3_small_100", "efficientnet_b0",
@@ -30,7 +31,8 @@ def measure(repeats: int) -> dict[str, Any]:
         for _ in range(repeats + 1):
             seconds, before = _timed(model, x)
             plain.append(seconds)
-            with weights_channels_last(model):
+            with weights_channels_last(model), weights_packed(model):
+                _timed(model, inputs_channels_last(x))  # packs
                 seconds, after = _timed(model, inputs_channels_last(x))
             last.append(seconds)
         found[name] = {

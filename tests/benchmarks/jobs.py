@@ -80,9 +80,13 @@ JOBS = {
 }  # fmt: skip
 
 
-def ours(models: dict[str, nn.Module], loader: DataLoader, granularity: str) -> cka.Comparison:
+def ours(
+    models: dict[str, nn.Module], loader: DataLoader, granularity: str, max_memory: str = "auto"
+) -> cka.Comparison:
     """All pairs of layers of all models, those of one model with itself too."""
-    comparison = cka.compare(models, data=loader, granularity=granularity, device="cpu", progress=False)
+    comparison = cka.compare(
+        models, data=loader, granularity=granularity, device="cpu", max_memory=max_memory, progress=False
+    )
     for position, a in enumerate(comparison.names):
         for b in comparison.names[position:]:
             comparison.matrix(a, b)
