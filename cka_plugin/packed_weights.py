@@ -56,13 +56,19 @@ class _Packed:
             return nn.Conv2d._conv_forward(module, x, weight, bias)
         if not self._decided:
             self._decided = True
-            y = nn.Conv2d._conv_forward(module, x, weight, bias)
-            if y.numel() // y.shape[1] < FEWEST_POSITIONS:
+            if x.shape[1] == module.in_channels and 0 < self._positions(x) < FEWEST_POSITIONS:
                 self._weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._geometry(), list(x.shape))
-            return y
         if self._weight is None:
             return nn.Conv2d._conv_forward(module, x, weight, bias)
         return torch.ops.mkldnn._convolution_pointwise(x, self._weight, bias, *self._geometry(), "none", [], "")
+
+    def _positions(self, x: Tensor) -> int:
+        """Output pixels of the minibatch; not positive where the image is smaller than the kernel."""
+        module = self._module
+        assert not isinstance(module.padding, str)
+        geometry = zip(x.shape[2:], module.kernel_size, module.stride, module.padding, module.dilation, strict=True)
+        height, width = ((size + 2 * pad - gap * (k - 1) - 1) // step + 1 for size, k, step, pad, gap in geometry)
+        return len(x) * height * width if min(height, width) > 0 else 0
 
     def _geometry(self) -> tuple[object, object, object, int]:
         module = self._module
