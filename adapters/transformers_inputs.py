@@ -42,6 +42,7 @@ BESIDE = {  # what types need besides images, texts and audio, though `forward` 
     "kyutai_speech_to_text": "codes of audio beside the text",
     "SpeechT5Model": "what its prenets make of texts or sounds (SpeechT5ForSpeechToText takes sounds)",
 }
+WORDLESS = ("voxtral_realtime",)  # whose processors make the tokens of the sounds: no text is given beside them
 FLAT = ("GotOcr2Processor",)  # which takes a list of images for the pages of one text
 PLACING = ("Florence2Processor",)  # which put the image's tokens before the text themselves
 FROM_PROCESSORS = ("grid", "mask", "sizes", "shapes", "position_ids", "qformer")
@@ -82,7 +83,7 @@ def input_kinds(model: nn.Module) -> tuple[str, ...]:
         return ("video",)
     if any(key in takes for key in AUDIO_KEYS) and _has_part(config, "audio_config"):
         kinds.append("audio")
-    if any(key in takes for key in TEXT_KEYS):
+    if any(key in takes for key in TEXT_KEYS) and config.model_type not in WORDLESS:
         only_image = modalities == {"image"} and not kinds  # ImageGPT's ids are colours
         kinds.append("image" if only_image else "text")
     return tuple(kinds) or ("tensor",)

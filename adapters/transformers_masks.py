@@ -21,6 +21,7 @@ IMAGE_THEN_TEXT = ("flava", "git")
 WINDOWS = ("attention_window", "block_size", "local_attn_chunk_length", "lsh_attn_chunk_length")
 CODECS = ("encodec", "dac", "mimi", "mimi_encoder", "univnet", "wavtokenizer", "wavtokenizer_encoder")
 CODECS += ("pocket_tts_audio_tokenizer", "pocket_tts_audio_tokenizer_encoder", "voxtral_realtime_encoder")
+CODECS += ("muse_spark_audio", "voxtral_realtime")
 CLASS_THEN_FRAMES = ("pe_audio", "pe_audio_encoder")
 STEADY = (*CODECS, *CLASS_THEN_FRAMES)  # types whose layers, fed by convolutions that pad, keep a constant rate
 CHANNELS_FIRST = ("squeezebert", "encodec", "dac", "univnet", "wavtokenizer", "wavtokenizer_encoder")

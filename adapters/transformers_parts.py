@@ -21,11 +21,13 @@ from cka_plugin.adapters.transformers_processors import (
     longest_text,
     missing_library,
     ready_tokenizer,
+    stated,
     tokenizer_of,
 )
 
 # Types whose texts are all filled up to one length: they were trained so, or spread their positions over the length.
 FILLED = ("siglip", "siglip_text_model", "siglip2", "siglip2_text_model", "sam3_lite_text", "sam3_lite_text_text_model")
+WHOLE_TOKENS = ("nemo_speechlm", "nemotron3_5_transcribe_audio")  # take spectrograms of whole tokens, no part of one
 PREFIXED = ("paligemma",)  # texts are prompts, whose tokens see one another; without this only padded ones are causal
 POOLING_MASK = "pooling_mask"  # a mask for the pooling that the model itself is not to see
 AUDIO_MASKS = ("input_features_mask", "feature_attention_mask", "input_values_mask", "padding_mask", "attention_mask")
@@ -187,10 +189,15 @@ def audio_part(model: nn.Module, processor: Any = None) -> Part | None:
         call["padding"] = True
     if "return_attention_mask" in options:
         call["return_attention_mask"] = True
+    config = unwrap(model)[0].config
+    per_token = stated(config, "audio_length_per_tok")
+    if per_token and "pad_to_multiple_of" in options:  # Voxtral Realtime: whole tokens of sound, the last in silence
+        call["pad_to_multiple_of"] = per_token * made.hop_length
+    whole = stated(config, "subsampling_factor") if config.model_type in WHOLE_TOKENS else 1
     longest = None
     if hasattr(made, "nb_max_samples"):  # CLAP crops longer sounds at random: cut them, the same way every time
         longest = made.nb_max_samples
-        if not getattr(unwrap(model)[0].config, "enable_fusion", False):
+        if not getattr(config, "enable_fusion", False):
             call["truncation"] = "rand_trunc"
     # wav2vec2 and others were trained without mask where their extractor says so: then only the pooling sees it.
     masked = bool(getattr(made, "return_attention_mask", True))
@@ -204,11 +211,13 @@ def audio_part(model: nn.Module, processor: Any = None) -> Part | None:
         encoded = dict(made([one(sound) for sound in sounds], **call))
         seen = next((encoded.pop(key) for key in AUDIO_MASKS if key in encoded), None)
         inputs = {key: value for key, value in encoded.items() if key in takes}
+        if whole > 1:
+            inputs["input_features"], seen = _whole(inputs["input_features"], whole), _whole(seen, whole)
         if seen is not None:
             own = next((key for key in AUDIO_MASKS if key in takes), None)
             seen = torch.as_tensor(seen)
             framed = any(seen.shape[-1] in value.shape[1:] for value in inputs.values() if isinstance(value, Tensor))
-            of_text = "input_ids" in takes and unwrap(model)[0].config.model_type not in EITHER
+            of_text = "input_ids" in takes and config.model_type not in EITHER
             if own == "attention_mask" and (of_text or not masked or not framed):
                 own = None  # it is the text's, or the model was trained without it, or it counts something else
             inputs[own or POOLING_MASK] = seen
@@ -217,7 +226,7 @@ def audio_part(model: nn.Module, processor: Any = None) -> Part | None:
     return Part(
         collate,
         f"{name}, {made.sampling_rate} Hz",
-        digest("audio", name, made.to_json_string(), dtype, sorted(takes)),
+        digest("audio", name, made.to_json_string(), dtype, sorted(takes), sorted(call.items()), whole),
         one,
     )
 
@@ -276,6 +285,12 @@ def _renamed(encoded: Mapping[str, Any], takes: frozenset[str]) -> dict[str, Any
         if theirs in names and theirs not in takes:
             names[theirs] = own
     return {names[key]: value for key, value in encoded.items() if names[key] in takes}
+
+
+def _whole(frames: Tensor, size: int) -> Tensor:
+    """(n, frames, ...) filled up at the end with zeros to a multiple of `size` frames, as processors do."""
+    missing = -frames.shape[1] % size
+    return torch.cat([frames, frames.new_zeros(len(frames), missing, *frames.shape[2:])], dim=1)
 
 
 def _cast(inputs: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:

@@ -24,6 +24,12 @@ IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
 AUDIO_FILES = ("preprocessor_config.json", "processor_config.json")
 LEFT_PADDED = ("cpmant", "xlnet")  # made for it: the one masks by length, the other's summary token is the last
 EXTRACTORS = {"wav2vec2-bert": "SeamlessM4TFeatureExtractor"}  # where the auto class names one that does not fit
+PATCHES = (  # what image processors call the sizes of patches, and what configurations call them
+    ("patch_size", "patch_size"),
+    ("temporal_patch_size", "temporal_patch_size"),
+    ("temporal_patch_size", "patch_temporal"),
+    ("merge_size", "spatial_merge_size"),
+)
 UNLIMITED = 1_000_000  # tokenizers that know no limit state int(1e30)
 PAD_FREE_POSITIONS = ("vision", "visual", "image", "pixel", "patch", "audio", "speech", "decoder")
 
@@ -171,13 +177,15 @@ def default_feature_extractor(model: nn.Module) -> Any | None:
 
 
 def stated(config: Any, *names: str) -> Any | None:
-    """The first of `names` that a configuration states, or one of the configurations inside it."""
-    inside = [value for value in vars(config).values() if hasattr(value, "model_type")]
-    for part in (config, *inside):
-        for name in names:
-            value = getattr(part, name, None)
-            if value is not None:
-                return value
+    """The first of `names` that a configuration states, or else the configurations inside it, outer ones first."""
+    level = [config]
+    while level:
+        for part in level:
+            for name in names:
+                value = getattr(part, name, None)
+                if value is not None:
+                    return value
+        level = [value for part in level for value in vars(part).values() if hasattr(value, "model_type")]
     return None
 
 
@@ -245,9 +253,11 @@ def _stated_sizes(default: Any, config: Any) -> dict[str, Any]:
     """What an image processor must be given besides its defaults, for the size and channels of a configuration."""
     given: dict[str, Any] = {}
     vision = getattr(config, "vision_config", None) or config
-    for name, own in (("patch_size", "patch_size"), ("temporal_patch_size",) * 2, ("merge_size", "spatial_merge_size")):
+    for name, own in PATCHES:
         if isinstance(getattr(default, name, None), int) and isinstance(getattr(vision, own, None), int):
             given[name] = getattr(vision, own)
+    if "patch_size" in given and "temporal_patch_size" not in given and hasattr(default, "temporal_patch_size"):
+        given["temporal_patch_size"] = 1  # a model that does not state it takes patches of images, not of videos
     if getattr(default, "apply_ocr", None):
         given["apply_ocr"] = False  # reading the words of a document is not the model's part
     wanted = image_size(config)

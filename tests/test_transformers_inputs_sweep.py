@@ -28,39 +28,23 @@ from tests.meta_run import meta_run
 from tests.test_transformers_inputs import TEXTS, sounds, word_tokenizer
 from tests.test_transformers_sweep import Slow, within
 from tests.tiny_transformers import tiny
-from tests.transformers_types import COMPLETED
+from tests.transformers_types import COMPLETED, restore_sizes
 
 ADAPTER = TransformersAdapter()
 SECONDS = 90
 PARAMETERS = 120_000_000
-KNOWN_SHARE = 0.02  # of types besides `KNOWN`
-KNOWN = {  # types whose raw examples are not yet seen to run right, and why
-    "apertus1p5": "its codec computes lengths from values, which the meta device has not; too large to build",
-    "blt": "its entropy model samples from values that the meta device has not; the small one's widths do not fit",
-    "chameleon": "the names of its image tokens come with the checkpoint's vocabulary",
-    "dots3_note": "positions half as many as patches in the default configuration; not understood yet",
-    "edgetam": "the channels of its default backbone do not fit its neck",
-    "edgetam_vision_model": "its default backbone of timm has other channels than its neck",
-    "emu3": "the names of its image tokens come with the checkpoint's vocabulary",
-    "fastspeech2_conformer_with_hifigan": "a text of a few tokens is too short for the vocoder",
-    "glm_image": "looks up the shape of one image more than its image processor gives; not understood yet",
-    "glm_image_vision": "looks up the shape of one image more than its image processor gives; not understood yet",
-    "lw_detr": "its default backbone returns no maps to join",
-    "muse_spark_audio": "its blocks run at a rate that no formula of the model states; their average counts padding",
-    "nemo_speechlm": "its processor fills frames up to a multiple, which its feature extractor does not",
-    "nemotron3_5_transcribe_audio": "its processor fills frames up to a multiple, which its feature extractor does not",
-    "pp_ocrv5_mobile_rec": "its default backbone strides further than its default images allow",
-    "pp_ocrv6_small_det": "its default backbone has other channels than its neck",
-    "uvdoc": "its default backbone has other channels than its head",
-    "voxtral_realtime": "its processor aligns tokens with frames, which are to be a multiple of four",
+KNOWN = {  # types whose raw examples do not run right, and why; one that does by now fails the test
+    "blt": "it runs over patches, whose bounds its patcher finds within `forward`, in the padding too: "
+    "the inputs do not tell which patches are text",
 }
-WRONG = ("failed", "unmasked", "leaks")
+WRONG = ("failed", "unmasked", "leaks", "slow")
 INHERENT = {  # types of which a short text, by their own design, becomes something else beside a longer one
     "aimv2": "transformers drops the causal mask of its text tower where no text of the minibatch is padded",
     "canine": "local attention and strided convolution over characters, padding too",
     "convbert": "span-based convolutions read across the end of a text",
     "cpmant": "its prompt stands before the padding: distances from prompt to text grow with it",
     "fastspeech2_conformer": "the convolutions of its Conformer blocks have no mask",
+    "fastspeech2_conformer_with_hifigan": "the convolutions of its Conformer blocks have no mask",
     "fnet": "Fourier transforms mix all positions and have no mask",
     "funnel": "its pooling cuts the last position off, a token or padding",
     "nystromformer": "landmarks are means over segments of the padded length",
@@ -97,9 +81,10 @@ def on_meta(model_type: str, small: bool = False) -> nn.Module:
     config_class = CONFIG_MAPPING[model_type]
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return hf.AutoModel.from_config(
-            tiny(config_class) if small else config_class(**COMPLETED.get(model_type, {}))
-        ).eval()
+        config = tiny(config_class) if small else config_class(**COMPLETED.get(model_type, {}))
+        model = hf.AutoModel.from_config(config)
+    restore_sizes(model)
+    return model.eval()
 
 
 def outcome(model_type: str) -> Outcome:
@@ -244,20 +229,28 @@ def blocks(model: nn.Module) -> Iterator[tuple[Layer, nn.Module]]:
 TEXT = (
     "bert squeezebert roberta albert distilbert xlnet gpt2 llama mistral mamba t5 bart mbart pegasus marian bloom opt"
 )
-IMAGE = "vit deit beit dinov2 swin convnext resnet segformer detr clip_vision_model siglip_vision_model poolformer"
-AUDIO = "wav2vec2 hubert wavlm whisper audio-spectrogram-transformer speech_to_text"
-SEVERAL = "clip siglip blip clap vilt"
+IMAGE = "vit deit beit dinov2 swin convnext resnet segformer detr clip_vision_model siglip_vision_model poolformer "
+IMAGE += "glm_image_vision lw_detr uvdoc"
+AUDIO = "wav2vec2 hubert wavlm whisper audio-spectrogram-transformer speech_to_text "
+AUDIO += "muse_spark_audio nemotron3_5_transcribe_audio voxtral_realtime"
+SEVERAL = "clip siglip blip clap vilt nemo_speechlm"
+
+
+def outcome_if_known(model_type: str) -> Outcome:
+    if model_type not in CONFIG_MAPPING:
+        pytest.skip("not in this version of transformers")
+    return outcome(model_type)
 
 
 @pytest.mark.parametrize("model_type", [*TEXT.split(), *IMAGE.split(), *SEVERAL.split()])
 def test_raw_examples_run_and_padding_changes_no_average(model_type: str) -> None:
-    found = outcome(model_type)
+    found = outcome_if_known(model_type)
     assert found.verdict in ("right", "ran"), found
 
 
 @pytest.mark.parametrize("model_type", AUDIO.split())
 def test_raw_sounds_run_and_have_masks(model_type: str) -> None:
-    found = outcome(model_type)
+    found = outcome_if_known(model_type)
     assert found.verdict in ("right", "ran", "mixes"), found
 
 
@@ -286,5 +279,7 @@ def test_every_type_takes_raw_examples_or_says_what_it_takes() -> None:
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         outcomes = dict(zip(names, pool.map(outcome, names, chunksize=4), strict=True))
     print("\n" + report(outcomes))
-    wrong = [name for name, found in outcomes.items() if found.verdict in WRONG]
-    assert len(set(wrong) - set(KNOWN)) <= KNOWN_SHARE * len(outcomes), report(outcomes)
+    wrong = {name for name, found in outcomes.items() if found.verdict in WRONG}
+    unknown, right_by_now = sorted(wrong - set(KNOWN)), sorted(set(KNOWN) & set(outcomes) - wrong)
+    assert not unknown, f"to repair, or to name in KNOWN: {unknown}\n{report(outcomes)}"
+    assert not right_by_now, f"to take out of KNOWN: {right_by_now}"

@@ -301,10 +301,10 @@ SAMPLE = [
     "recurrent_gemma", "zamba", "lfm2", "nanochat", "dory", "hrm_text", "t5", "bart", "whisper", "fsmt", "led",
     "prophetnet", "udop", "clip", "siglip", "blip", "blip-2", "flava", "llava", "qwen2_vl", "idefics", "mllama",
     "bridgetower", "align", "lxmert", "owlvit", "wav2vec2", "hubert", "audio-spectrogram-transformer",
-    "speech_to_text", "encodec", "dac", "clap", "musicgen", "detr", "conditional_detr", "rt_detr", "grounding-dino",
-    "yolos", "segformer", "mask2former", "oneformer", "sam", "vit", "deit", "beit", "dinov2", "swin", "convnext",
-    "resnet", "regnet", "efficientnet", "mobilenet_v1", "mobilenet_v2", "mobilevit", "levit", "pvt_v2", "glpn",
-    "videomae", "timesformer", "patchtst", "informer", "timesfm", "lightglue", "timm_wrapper",
+    "speech_to_text", "encodec", "dac", "clap", "musicgen", "detr", "conditional_detr", "lw_detr", "rt_detr",
+    "grounding-dino", "yolos", "segformer", "mask2former", "oneformer", "sam", "vit", "deit", "beit", "dinov2", "swin",
+    "convnext", "resnet", "regnet", "efficientnet", "mobilenet_v1", "mobilenet_v2", "mobilevit", "levit", "pvt_v2",
+    "glpn", "videomae", "timesformer", "patchtst", "informer", "timesfm", "lightglue", "timm_wrapper",
     "vision-encoder-decoder", "glm_image_vqmodel",
 ]  # fmt: skip
 

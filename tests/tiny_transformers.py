@@ -23,9 +23,25 @@ CUTS: list[tuple[str, int]] = [  # what the name of a setting ends in, and the m
     (r"vocab_size", VOCABULARY),
 ]
 MROPE = r"qwen2(_5)?_vl_text|qwen2_5_omni_(text|talker)|glm(4v|4v_moe|46v|_ocr|_image|ga)_text"
+EMU_CODEC = {"codebook_size": 16, "base_channels": 32, "channel_multiplier": [1, 1, 1, 1], "hidden_size": 32}
 # Settings of one type that must fit one another, where the defaults or the cuts do not.
 FITTING: dict[str, dict[str, Any]] = {
+    "apertus1p5": {
+        "audio_token_id": 8,
+        "image_token_offset": 100,
+        "audio_token_offset": 116,
+        "vision_config": {"codebook_size": 16},
+        "audio_config": {"codebook_size": 16},
+    },
     "aria": {"projector_patch_to_query_dict": {900: 2}},
+    "blt": {
+        "encoder_hash_byte_group_vocab": 1000,
+        "encoder_config": {"hidden_size_global": 64},
+        "decoder_config": {"hidden_size_global": 64},
+    },
+    "chameleon": {"vq_config": {"num_embeddings": 16}},
+    "emu3": {"vq_config": EMU_CODEC},
+    "fastspeech2_conformer_with_hifigan": {"vocoder_config": {"model_in_dim": 80}},
     "florence2": {"vision_config": {"projection_dim": 64}},
     "funnel": {"architectures": ["FunnelModel"]},
     "gemma3": {"mm_tokens_per_image": 4, "vision_config": {"image_size": 32, "patch_size": 8}},
@@ -41,10 +57,14 @@ FITTING: dict[str, dict[str, Any]] = {
     "llava_next": {"vision_config": {"image_size": 336, "patch_size": 112}},
     "llava_next_video": {"vision_config": {"image_size": 336, "patch_size": 112}},
     "llava_onevision": {"vision_config": {"image_size": 384, "patch_size": 128}},
+    "lw_detr": {"num_queries": 50},
     "mimi": {"upsample_groups": 64, "codebook_dim": 256},
     "mllama": {"vision_config": {"intermediate_layers_indices": [0, 1], "vision_output_dim": 192}},
+    "nemo_speechlm": {"text_config": {"n_groups": 2}},
+    "nemotron_h": {"n_groups": 2},
     "pocket_tts_audio_tokenizer": {"upsample_groups": 64},
     "qwen2_5_omni_thinker": {"vision_start_token_id": 7, "audio_start_token_id": 7},
+    "rf_detr": {"num_queries": 50},
     "seamless_m4t": {"feature_projection_input_dim": 160},  # two frames of 80 mel bins
     "seamless_m4t_v2": {"feature_projection_input_dim": 160},
     "smolvlm": {"scale_factor": 2, "vision_config": {"image_size": 64, "patch_size": 16}},

@@ -9,14 +9,50 @@ from typing import Any
 import torch
 from torch import nn
 
+
+def visual_names(name: str, count: int, first: int) -> dict[str, int]:
+    """Names and ids of the tokens of images in a vocabulary; Chameleon's write digits as letters."""
+    digits = str.maketrans("0123456789", "ABCDEFGHIJ")
+    return {name.format(code=code, letters=str(code).translate(digits)): first + code for code in range(count)}
+
+
+CHAMELEON = {"<image>": 4} | visual_names("IMGIMG{letters}Z", 8192, 5)
+EMU = {"<image>": 4, "<|extra_200|>": 3} | visual_names("<|visual token {code:06d}|>", 32768, 5)
+REPVIT = {
+    "model_type": "timm_wrapper",
+    "architecture": "repvit_m1",
+    "num_classes": 1000,
+    "model_args": {"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]},
+}
+# Kernel, channels before and after, stride and squeeze of each block. A line of text is read along its width, which is
+# therefore kept; text is found in maps each half the size of the one before.
+WIDE = [
+    [[3, 16, 32, 1, False]],
+    [[3, 32, 64, 1, False], [3, 64, 64, 1, False]],
+    [[3, 64, 128, [2, 1], False], [3, 128, 128, 1, False]],
+    [[3, 128, 256, [1, 2], False], *[[5, 256, 256, 1, False]] * 4],
+    [[5, 256, 512, [2, 1], True], [5, 512, 512, 1, True], [5, 512, 512, [2, 1], False], [5, 512, 512, 1, False]],
+]
+PYRAMID = {
+    "model_type": "pp_lcnet_v4",
+    "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    "block_configs": [
+        [[3, 96, 96, 1, True]],
+        [[3, 96, 96, 2, False], [3, 96, 96, 1, False]],
+        [[3, 96, 192, 2, False], [3, 192, 192, 1, True]],
+        [[3, 192, 384, 2, False], [3, 384, 384, 1, True]],
+    ],
+}
 # Types whose default configuration states no architecture: what it lacks or contradicts, as the models' own
 # documentation and checkpoints have it.
 COMPLETED: dict[str, dict[str, Any]] = {
     "autoformer": {"prediction_length": 24},
-    "chameleon": {"vocabulary_map": {"<image>": 4}},
+    "chameleon": {"vocabulary_map": CHAMELEON},
     "dots1": {"n_routed_experts": 8, "n_shared_experts": 2, "moe_intermediate_size": 64, "num_experts_per_tok": 2},
     "deepseek_v2": {"num_experts_per_tok": 6},
-    "emu3": {"vocabulary_map": {"<image>": 4}},
+    "edgetam": {"vision_config": {"model_type": "edgetam_vision_model", "backbone_config": REPVIT}},
+    "edgetam_vision_model": {"backbone_config": REPVIT},
+    "emu3": {"vocabulary_map": EMU},
     "esm": {"vocab_size": 33, "pad_token_id": 1},
     "glm4v_moe_text": {"head_dim": 128},
     "hunyuan_v1_dense": {"head_dim": 128},
@@ -25,13 +61,17 @@ COMPLETED: dict[str, dict[str, Any]] = {
     "hunyuan_vl_text": {"head_dim": 128},
     "informer": {"prediction_length": 24},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 16},
+    "lw_detr": {"projector_scale_factors": [1.0]},
     "ministral": {"head_dim": 128},
     "moonshine_streaming": {"num_key_value_heads": 8},
     "nemotron": {"num_key_value_heads": 48},
+    "pp_ocrv5_mobile_rec": {"backbone_config": {"model_type": "pp_lcnet_v3", "scale": 0.95, "block_configs": WIDE}},
+    "pp_ocrv6_small_det": {"backbone_config": PYRAMID, "layer_list_out_channels": [96, 96, 192, 384]},
     "step3p7": {"text_config": {"sliding_window": 512}},
     "step3p7_text": {"sliding_window": 512},
     "time_series_transformer": {"prediction_length": 24},
     "timm_backbone": {"backbone": "resnet18"},
+    "uvdoc": {"backbone_config": {"model_type": "uvdoc_backbone", "out_features": [f"stage{i}" for i in range(1, 7)]}},
     "xmod": {"default_language": "en_XX"},
 }
 ROTARY = {"rope_type": "default", "rope_theta": 10000.0}
@@ -89,12 +129,12 @@ def build(model_type: str, class_name: str | None = None) -> nn.Module:
         except Exception as error:  # a default configuration may fail in any way; the next class may take it
             refused = refused or error
         else:
-            _restore_sizes(model)
+            restore_sizes(model)
             return model.eval()
     raise refused or ValueError(f"{model_type!r} has no model class")
 
 
-def _restore_sizes(model: nn.Module) -> None:
+def restore_sizes(model: nn.Module) -> None:
     """Give the convolutions of audio codecs back the sizes that they hold as buffers, which have no values on meta."""
     for module in model.modules():
         convolution = getattr(module, "conv", None)
