@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import io
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
@@ -59,7 +60,13 @@ def firing_order(model: nn.Module, paths: Collection[str]) -> list[str] | None:
         return forward
 
     try:
-        with _stand_in(model), torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with (
+            _stand_in(model),
+            torch.no_grad(),
+            torch.random.fork_rng(devices=[]),
+            warnings.catch_warnings(),
+            contextlib.redirect_stderr(io.StringIO()),  # a traced graph prints its errors besides raising them
+        ):
             warnings.simplefilter("ignore")
             for path in paths:
                 vars(model.get_submodule(path))["forward"] = recorder(path)

@@ -131,7 +131,7 @@ def find_entry(model: nn.Module, tower: Tower, towers: list[Tower]) -> str | Non
         return tower.ends.get("stem", tower.ends.get("embed"))
     told = EMBEDDED_BY.get(_type(model), {}).get(tower.label)
     if told is not None:
-        return told if told in dict(model.named_modules()) else None
+        return next((path for path, _ in model.named_modules() if f".{path}".endswith(f".{told}")), None)
     best: str | None = None
     stop = tower.blocks[0] if tower.staged else tower.container
     for path, host, inward in _levels(model, tower.root, stop, tower.blocks[0]):

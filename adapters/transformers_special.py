@@ -129,13 +129,14 @@ NORM_BETWEEN_BLOCKS = {"bridgetower": "vision"}
 # Where the logits are made by a module deep inside, which transformers does not name: type -> what its path ends in.
 HEAD_INSIDE = {"fsmt": "decoder.output_projection", "perceiver": "decoder.final_layer"}
 
-# What enters the blocks where the model around them embeds in their stead: type -> tower -> path.
+# What enters the blocks where the model around them embeds in their stead: type -> tower -> what its path ends in.
 EMBEDDED_BY = {
+    "mobilenet_v2": {"": "conv_stem.first_conv"},  # the rest of its stem is the first block
     "csm": {"backbone_model": "embed_text_tokens"},
     # A convolution over the frames, added to them in the same module.
-    "omniasr": {"audio": "audio_tower.encode_positions"},
+    "omniasr": {"audio": "encode_positions"},
     "omniasr_audio": {"": "encode_positions"},
-    "omniasr_ctc": {"": "audio_tower.encode_positions"},
+    "omniasr_ctc": {"": "encode_positions"},
 }
 
 

@@ -411,6 +411,23 @@ def test_a_traced_graph_is_read_by_its_leaves() -> None:
     assert found["blocks.0"] == "0.up"  # the blocks themselves are gone from a graph
 
 
+class Repeated(nn.Module):
+    """Repeats a row as often as there are examples: of a graph of it, placeholders tell no number of examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.row = nn.Parameter(torch.zeros(1, 6))
+        self.body = nn.Sequential(Block(), Block())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x + self.row.expand(x.shape[0], -1))
+
+
+def test_a_traced_graph_that_cannot_be_followed_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert named(torch.fx.symbolic_trace(Repeated()))
+    assert capfd.readouterr().err == ""
+
+
 def test_an_exported_program_is_one_layer() -> None:
     exported = torch.export.export(nn.Sequential(Block(), Block()), (torch.randn(4, 6),)).module()
     assert list(named(exported).values()) == [""]
