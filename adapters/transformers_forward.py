@@ -16,6 +16,7 @@ from cka_plugin.adapters.base import Inputs, unwrap
 
 LABELS = ("labels", "label", "label_ids", "start_positions", "end_positions", "next_sentence_label", "return_loss")
 CODES = ("dia", "musicgen", "musicgen_melody")  # their decoders read codes of audio, and start by themselves
+CANVAS = ("diffusion_gemma",)  # their decoders refine what stands on a canvas, random tokens unless they are told
 EITHER = ("seamless_m4t", "seamless_m4t_v2")  # one encoder runs, that of texts or that of sounds
 TOWERS = {"text": "get_text_features", "image": "get_image_features", "audio": "get_audio_features"}
 IMAGE_KEYS = ("pixel_values", "image_pixel_values", "flattened_patches", "image", "grid_thw")
@@ -46,8 +47,8 @@ def forward(model: nn.Module, inputs: Inputs) -> Any:
 
     Returns:
         What the model returns. A model of several towers that is given inputs of one runs that tower. The decoder of
-        an encoder-decoder, where nothing is given for it, gets the encoder's token ids, shifted as in training; behind
-        images or audio it gets its start token.
+        an encoder-decoder, where nothing is given for it, gets the encoder's token ids, shifted as in training (of a
+        model of diffusion, as they are); behind images or audio it gets its start token.
 
     Raises:
         TypeError: no input is one that the model knows.
@@ -136,17 +137,21 @@ def _only_tower(model: nn.Module, known: Mapping[str, Any]) -> Any | None:
 def _decoder_inputs(model: nn.Module, known: Mapping[str, Any], takes: frozenset[str]) -> dict[str, Tensor]:
     """The decoder's inputs, where the model has a decoder and was given none for it."""
     config = model.config
+    ids, seen = known.get("input_ids"), known.get("attention_mask")
+    if config.model_type in CANVAS and ids is not None and known.get("decoder_input_ids") is None:
+        seen = torch.ones_like(ids) if seen is None else seen
+        after = seen.sum(1, keepdim=True) + torch.arange(ids.shape[1], device=ids.device)  # whatever is padded between
+        made = {"decoder_input_ids": ids, "decoder_position_ids": after}
+        return made | {"decoder_attention_mask": torch.cat([seen, seen], dim=1)}
     if not getattr(config, "is_encoder_decoder", False) or "decoder_input_ids" not in takes:
         return {}
     if config.model_type in CODES:
         return {}
     if any(known.get(key) is not None for key in ("decoder_input_ids", "decoder_inputs_embeds")):
         return {}
-    ids = known.get("input_ids")
     if ids is None:
         first = next(value for value in known.values() if isinstance(value, Tensor))
         return {"decoder_input_ids": torch.full((first.shape[0], 1), start_token(model), device=first.device)}
-    seen = known.get("attention_mask")
     made = {"decoder_input_ids": shifted(model, ids, seen)}
     if seen is not None and "decoder_attention_mask" in takes:
         made["decoder_attention_mask"] = seen

@@ -132,6 +132,7 @@ HEAD_INSIDE = {"fsmt": "decoder.output_projection", "perceiver": "decoder.final_
 # What enters the blocks where the model around them embeds in their stead: type -> tower -> what its path ends in.
 EMBEDDED_BY = {
     "mobilenet_v2": {"": "conv_stem.first_conv"},  # the rest of its stem is the first block
+    "diffusion_gemma": {"decoder": "decoder.self_conditioning"},
     "csm": {"backbone_model": "embed_text_tokens"},
     # A convolution over the frames, added to them in the same module.
     "omniasr": {"audio": "encode_positions"},

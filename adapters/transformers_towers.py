@@ -61,7 +61,12 @@ def name_towers(model: nn.Module, towers: Sequence[Tower]) -> list[Tower]:
                 )
             above = labels[members[0]][-1:]
             for name, word in _words(host, names, above).items():
+                if name.isdigit():  # of a list: its name and the number, as a number by itself is that of a block
+                    attribute = parts[members[0]][depth - 1]
+                    word = f"{attribute}_{name}"
                 for member in groups[name]:
+                    if name.isdigit() and labels[member][-1:] == [attribute]:
+                        labels[member].pop()
                     labels[member].append(word)
                     roots[member] = (f"{path}.{name}" if path else name) if word else path
         return [member for name in names for member in split(groups[name], depth + 1)]

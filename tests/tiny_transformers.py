@@ -40,11 +40,14 @@ FITTING: dict[str, dict[str, Any]] = {
         "decoder_config": {"hidden_size_global": 64},
     },
     "chameleon": {"vq_config": {"num_embeddings": 16}},
+    "dbrx": {"attn_config": {"kv_n_heads": 4}},
+    "deepseek_ocr2": {"vision_config": {"sam_config": {"downsample_channels": [64, 64]}}},
     "emu3": {"vq_config": EMU_CODEC},
     "fastspeech2_conformer_with_hifigan": {"vocoder_config": {"model_in_dim": 80}},
     "florence2": {"vision_config": {"projection_dim": 64}},
     "funnel": {"architectures": ["FunnelModel"]},
     "gemma3": {"mm_tokens_per_image": 4, "vision_config": {"image_size": 32, "patch_size": 8}},
+    "granite4_vision": {"deepstack_layer_map": [[-2, 0], [-1, 1]], "spatial_target_layers": [0, 0, 1, 1]},
     "idefics3": {"scale_factor": 2, "vision_config": {"image_size": 64, "patch_size": 16}},
     "llama4": {
         "vision_config": {
