@@ -1,7 +1,7 @@
 """Memory formats: convolutional networks run with the channels last, which is faster; no model is changed.
 
 On a CPU with 2 threads, 96 px and n = 8 it takes, with `packed_weights`, 0.46 to 0.98 of the time of PyTorch's default
-format for 15 networks of as many families (`python -m tests.benchmarks formats`). Features are read without a copy.
+format for 15 networks (`python -m tests.benchmarks formats`). Features are read without a copy.
 Activations differ by rounding.
 """
 
