@@ -121,6 +121,13 @@ class Adapter:
         """How raw examples become this model's inputs; None where the model does not say."""
         return None
 
+    def preparation_by(self, model: nn.Module, processor: Any) -> Preparation | None:
+        """How raw examples become this model's inputs by a processor of the framework (a tokenizer), given by the user.
+
+        The default is None: what the user gave is a function of one raw example.
+        """
+        return None
+
     def forward(self, model: nn.Module, inputs: Inputs) -> Any:
         """Run the model: a mapping goes in as keywords, a tuple as positional arguments, a tensor as the only one."""
         if isinstance(inputs, Mapping):

@@ -67,6 +67,16 @@ class TransformersAdapter(Adapter):
 
         return transformers_inputs.preparation(model)
 
+    def preparation_by(self, model: nn.Module, processor: Any) -> Preparation | None:
+        """By a tokenizer, image processor, feature extractor or processor of transformers."""
+        from transformers import FeatureExtractionMixin, PreTrainedTokenizerBase, ProcessorMixin
+        from transformers.image_processing_utils import BaseImageProcessor
+
+        from cka_plugin.adapters import transformers_inputs
+
+        kinds = (PreTrainedTokenizerBase, BaseImageProcessor, FeatureExtractionMixin, ProcessorMixin)
+        return transformers_inputs.preparation(model, processor) if isinstance(processor, kinds) else None
+
     def forward(self, model: nn.Module, inputs: Inputs) -> Any:
         from cka_plugin.adapters import transformers_inputs
 
@@ -75,7 +85,7 @@ class TransformersAdapter(Adapter):
     def activation(self, model: nn.Module, layer: Layer, output: Any) -> Any:
         from cka_plugin.adapters.transformers_masks import positions_first
 
-        return positions_first(model, layer, output)
+        return positions_first(model, _inside(model, layer), output)
 
     def mask(self, model: nn.Module, layer: Layer, inputs: Inputs, length: int) -> Tensor | None:
         from cka_plugin.adapters import transformers_inputs

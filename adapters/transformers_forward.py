@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Inputs, unwrap
 
+DECODED = ("decoder_input_ids", "decoder_inputs_embeds")
 LABELS = ("labels", "label", "label_ids", "start_positions", "end_positions", "next_sentence_label", "return_loss")
-CODES = ("dia", "musicgen", "musicgen_melody")  # their decoders read codes of audio, and start by themselves
+CODES = ("dia", "musicgen", "musicgen_melody")  # their decoders read codes of audio, which they make of sounds
 CANVAS = ("diffusion_gemma",)  # their decoders refine what stands on a canvas, random tokens unless they are told
 EITHER = ("seamless_m4t", "seamless_m4t_v2")  # one encoder runs, that of texts or that of sounds
 TOWERS = {"text": "get_text_features", "image": "get_image_features", "audio": "get_audio_features"}
@@ -100,6 +101,14 @@ def logits(model: nn.Module, output: Any) -> Tensor | None:
     return found if found.shape[1] == getattr(config, "num_labels", None) else None
 
 
+def text_config(config: Any) -> Any:
+    """The configuration of the part that reads texts; of MusicGen, whose decoder could be one too, the encoder's."""
+    try:
+        return config.get_text_config()
+    except ValueError:  # several could be meant
+        return config.get_text_config(encoder=True)
+
+
 def by_name(model: nn.Module, inputs: Inputs) -> dict[str, Any]:
     """Inputs as a mapping: bare tensors under the names of the arguments they are for."""
     takes = accepted(model)
@@ -146,8 +155,11 @@ def _decoder_inputs(model: nn.Module, known: Mapping[str, Any], takes: frozenset
     if not getattr(config, "is_encoder_decoder", False) or "decoder_input_ids" not in takes:
         return {}
     if config.model_type in CODES:
-        return {}
-    if any(known.get(key) is not None for key in ("decoder_input_ids", "decoder_inputs_embeds")):
+        books = getattr(getattr(config, "decoder", None), "num_codebooks", None)
+        if ids is None or books is None or any(known.get(key) is not None for key in (*AUDIO_KEYS, *DECODED)):
+            return {}
+        return {"decoder_input_ids": torch.full((len(ids) * books, 1), start_token(model), device=ids.device)}
+    if any(known.get(key) is not None for key in DECODED):
         return {}
     if ids is None:
         first = next(value for value in known.values() if isinstance(value, Tensor))
@@ -194,7 +206,7 @@ def start_token(model: nn.Module) -> int:
 @contextlib.contextmanager
 def _padding_known(model: nn.Module, known: Mapping[str, Any]) -> Iterator[None]:
     """Decoder-only classifiers read the last token that is no padding: tell them which token pads these inputs."""
-    config = model.config.get_text_config()
+    config = text_config(model.config)
     ids, seen = known.get("input_ids"), known.get("attention_mask")
     if "SequenceClassification" not in type(model).__name__ or ids is None or not hasattr(config, "pad_token_id"):
         yield

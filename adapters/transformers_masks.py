@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Inputs, Layer, tower, unwrap
-from cka_plugin.adapters.transformers_forward import AUDIO_KEYS, KEYS, accepted, by_name
+from cka_plugin.adapters.transformers_forward import AUDIO_KEYS, CODES, KEYS, accepted, by_name
 from cka_plugin.adapters.transformers_parts import AUDIO_MASKS, POOLING_MASK
 
 VISION_WORDS = ("vision", "visual", "image", "pixel")
@@ -21,7 +21,7 @@ IMAGE_THEN_TEXT = ("flava", "git")
 WINDOWS = ("attention_window", "block_size", "local_attn_chunk_length", "lsh_attn_chunk_length")
 CODECS = ("encodec", "dac", "mimi", "mimi_encoder", "univnet", "wavtokenizer", "wavtokenizer_encoder")
 CODECS += ("pocket_tts_audio_tokenizer", "pocket_tts_audio_tokenizer_encoder", "voxtral_realtime_encoder")
-CODECS += ("muse_spark_audio", "voxtral_realtime")
+CODECS += ("muse_spark_audio", "musicgen", "voxtral_realtime")
 CLASS_THEN_FRAMES = ("pe_audio", "pe_audio_encoder")
 STEADY = (*CODECS, *CLASS_THEN_FRAMES)  # types whose layers, fed by convolutions that pad, keep a constant rate
 CHANNELS_FIRST = ("squeezebert", "encodec", "dac", "univnet", "wavtokenizer", "wavtokenizer_encoder")
@@ -52,7 +52,12 @@ def mask(model: nn.Module, layer: Layer, inputs: Inputs, length: int) -> Tensor 
     if any(word in words for word in VISION_WORDS):
         kinds = frozenset({"image"})
     if _in_decoder(around, layer.path):
-        return _decoder_tokens(inner.config, given, length)
+        found = _decoder_tokens(inner.config, given, length)
+        return (
+            found
+            if found is not None or inner.config.model_type not in CODES
+            else _frames(inner, around, given, length)
+        )
     if kinds == {"text"}:
         return _tokens(inner.config, given, length)
     if kinds == {"audio"}:
@@ -71,9 +76,15 @@ def positions_first(model: nn.Module, layer: Layer, output: Any) -> Any:
 
     The blocks of SqueezeBERT and of codecs of audio are convolutions over positions, and give channels before them.
     """
-    kind = unwrap(model)[0].config.model_type
-    turned = layer.kind == "block" and kind in CHANNELS_FIRST and isinstance(output, Tensor) and output.ndim == 3
+    if layer.kind != "block" or not isinstance(output, Tensor) or output.ndim != 3:
+        return output
+    turned = _type_around(list(modules_around(model, layer.path))) in CHANNELS_FIRST
     return output.transpose(1, 2) if turned else output
+
+
+def _type_around(around: list[nn.Module]) -> str:
+    """The type of the innermost model around a layer: a codec inside a model of music is still one."""
+    return next((m.config.model_type for m in around if hasattr(getattr(m, "config", None), "model_type")), "")
 
 
 def modules_around(model: nn.Module, path: str) -> Iterator[nn.Module]:
@@ -182,8 +193,9 @@ def _frames(model: nn.Module, around: list[nn.Module], given: Mapping[str, Any],
     for total, counts in zip(totals, _left_of(model, around, seen.long().sum(1)), strict=True):
         if int(total) == length:
             return (torch.arange(length, device=seen.device) < counts[:, None]).long()
-    if model.config.model_type in STEADY:  # the share of the samples that is sound
-        first = 1 if model.config.model_type in CLASS_THEN_FRAMES else 0
+    kinds = {_type_around(around), model.config.model_type}
+    if kinds & set(STEADY):  # the share of the samples that is sound
+        first = 1 if kinds & set(CLASS_THEN_FRAMES) else 0
         counts = (seen.long().sum(1) * (length - first) / seen.shape[1]).ceil() + first
         return (torch.arange(length, device=seen.device) < counts[:, None]).long()
     return None

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from cka_plugin.adapters.base import unwrap
-from cka_plugin.adapters.transformers_forward import accepted
+from cka_plugin.adapters.transformers_forward import accepted, text_config
 
 Source: TypeAlias = "tuple[str, dict[str, Any]]"
 
@@ -225,7 +225,7 @@ def ready_tokenizer(tokenizer: Any, model: nn.Module) -> Any:
     if config.model_type not in LEFT_PADDED:
         tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
-        stated = getattr(config.get_text_config(), "pad_token_id", None)
+        stated = getattr(text_config(config), "pad_token_id", None)
         token = tokenizer.convert_ids_to_tokens(stated) if isinstance(stated, int) and stated >= 0 else None
         tokenizer.pad_token = token or tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
@@ -234,7 +234,7 @@ def ready_tokenizer(tokenizer: Any, model: nn.Module) -> Any:
 def longest_text(tokenizer: Any, model: nn.Module) -> int | None:
     """The most tokens that both tokenizer and model take; None where neither states a limit."""
     inner, _ = unwrap(model)
-    text = inner.config.get_text_config()
+    text = text_config(inner.config)
     limits = [tokenizer.model_max_length, getattr(text, "max_position_embeddings", None)]
     for path, module in inner.named_modules():
         name = path.rsplit(".", 1)[-1]
@@ -314,7 +314,5 @@ def _class(name: str, model_type: str) -> Any:
 
 def missing_library(model: nn.Module, error: ImportError) -> str:
     said = str(error).strip().splitlines()[0]
-    return (
-        f"{type(unwrap(model)[0]).__name__} needs another library to prepare its inputs: {said} "
-        "(pip install 'cka-plugin[transformers,torchvision]' brings torchvision)"
-    )
+    hint = " (pip install 'cka-plugin[transformers,torchvision]' brings torchvision)" if "torchvision" in said else ""
+    return f"{type(unwrap(model)[0]).__name__} needs another library to prepare its inputs: {said}{hint}"

@@ -71,8 +71,8 @@ def compare(
         device: `auto` (cuda, mps, cpu) or a torch device.
         precision: `float32` leaves the models as they are; `bfloat16` and `float16` autocast the forward pass.
         pretrained: load the weights of models given by name.
-        transforms: a function of one raw example that makes its tensor, or a mapping from model names to such
-            functions.
+        transforms: a function of one raw example that makes its tensor, for models of Hugging Face also a tokenizer or
+            processor of theirs; or a mapping from model names to such.
         on_error: `raise`, or `skip` to leave examples that cannot be read out for all models.
         max_memory: for the vectors, in bytes or as `"4GiB"`; what does not fit lies in temporary files. `auto`: half
             of what is free. With `auto`, memory of freed activations stays with the process until the run ends, which

@@ -151,7 +151,7 @@ def check_granularity(granularity: str) -> None:
 def _preparation(name: str, module: nn.Module, adapter: Adapter, transforms: Any) -> Preparation | None:
     transform = transforms.get(name) if isinstance(transforms, Mapping) else transforms
     if transform is not None:
-        return given_transform(transform)
+        return adapter.preparation_by(module, transform) or given_transform(transform)
     try:
         return adapter.preparation(module)
     except (ValueError, RuntimeError) as error:  # tensors need no preparation: said only where raw examples come

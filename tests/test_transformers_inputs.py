@@ -15,6 +15,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 
+import cka_plugin as cka
 from cka_plugin.adapters.base import Layer
 from cka_plugin.adapters.transformers_inputs import forward, input_kinds, logits, mask, preparation
 from cka_plugin.adapters.transformers_parts import as_image
@@ -169,6 +170,15 @@ class TestText:
         prepared = preparation(hf.AutoModel.from_pretrained(tmp_path))
         assert prepared.kinds == ("text",)
         assert prepared.collate([SHORT])["input_ids"].tolist() == [[1, 4, 5, 6, 2]]
+
+    def test_a_tokenizer_is_given_as_transform_to_a_model_that_has_none(self, tmp_path: Path) -> None:
+        model, tokenizer = built(bert()), word_tokenizer()
+        texts = [" ".join(WORDS[i : i + 2 + i % 3]) for i in range(8)]
+        given = cka.represent(model, texts, transforms=tokenizer, batch_size=4, progress=False)
+        named = cka.represent(model, texts, transforms={"BertModel": tokenizer}, batch_size=4, progress=False)
+        beside = cka.represent(saved(model, tmp_path, tokenizer), texts, batch_size=4, progress=False)
+        for other in (named, beside):
+            np.testing.assert_array_equal(given.vectors[0], other.vectors[0])
 
     def test_equal_tokenizers_have_one_key_and_others_another(self) -> None:
         model, tokenizer = built(bert()), word_tokenizer()

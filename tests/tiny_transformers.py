@@ -71,6 +71,7 @@ FITTING: dict[str, dict[str, Any]] = {
     "seamless_m4t": {"feature_projection_input_dim": 160},  # two frames of 80 mel bins
     "seamless_m4t_v2": {"feature_projection_input_dim": 160},
     "smolvlm": {"scale_factor": 2, "vision_config": {"image_size": 64, "patch_size": 16}},
+    "t5gemma2_encoder": {"mm_tokens_per_image": 4, "vision_config": {"image_size": 32, "patch_size": 8}},
     "ultravbert": {"vision_config": {"image_size": 64, "patch_size": 16}},
     "vipllava": {"vision_feature_layers": [-1, -2]},
     "wav2vec2-bert": {"feature_projection_input_dim": 160},

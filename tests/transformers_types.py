@@ -103,6 +103,7 @@ COMPLETED: dict[str, dict[str, Any]] = {
     "lw_detr": {"projector_scale_factors": [1.0]},
     "ministral": {"head_dim": 128},
     "moonshine_streaming": {"num_key_value_heads": 8},
+    "musicgen": {"audio_encoder": {"model_type": "encodec", "target_bandwidths": [3.0]}},  # four codes a frame
     "nemotron": {"num_key_value_heads": 48},
     "perception_lm": {"vision_config": PERCEPTION},
     "pp_ocrv5_server_det": {"intraclass_block_config": INTRACLASS, "kernel_list": [3, 2, 2]} | UPWARDS,
