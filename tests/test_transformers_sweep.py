@@ -27,7 +27,7 @@ from cka_plugin.adapters.base import Layer, tower
 from cka_plugin.adapters.transformers_layers import towers_of
 from tests.tiny_transformers import tiny
 from tests.transformers_firing import evidence
-from tests.transformers_types import all_types, build, classes_of
+from tests.transformers_types import UNBUILT, all_types, build, classes_of
 
 pytest.importorskip("transformers")
 
@@ -331,7 +331,7 @@ def report(examined: Sequence[Examined]) -> str:
     unseen = [one for one in built if one.unseen]
     lines.append(f"of {len(unseen)} some layers were not seen to fire")
     lines += [f"  {one.model_type} ({one.class_name}): {one.unseen}" for one in unseen]
-    lines.append(f"{len(examined) - len(built)} cannot be built from their default configuration")
+    lines.append(f"{len(examined) - len(built)} cannot be built")
     return "\n".join(lines + [f"  {one.model_type}: {one.problems[0]}" for one in examined if not one.built])
 
 
@@ -340,7 +340,7 @@ def test_every_type_is_mapped_as_transformers_counts_and_fires() -> None:
     examined = examine_all()
     print("\n" + report(examined))
     built = [one for one in examined if one.built]
-    assert len(built) > 0.9 * len(examined), report(examined)
+    assert {one.model_type for one in examined if not one.built} <= set(UNBUILT), report(examined)
     assert not [one.model_type for one in built if one.problems], report(examined)
 
 

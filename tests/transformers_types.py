@@ -134,6 +134,14 @@ for _type in ("hunyuan_vl_text",):
     COMPLETED["hunyuan_vl"] = {"text_config": COMPLETED[_type]}
 
 
+UNBUILT = {  # types that are not built, and why
+    "dinat": "it needs natten",
+    "higgs_audio_v2_tokenizer": "it needs torchaudio",
+    "layoutlmv2": "it needs detectron2",
+    "voxtral_realtime_text": "transformers exports no class of it",
+}
+
+
 def all_types() -> list[str]:
     """The model types that have a model class."""
     from transformers import CONFIG_MAPPING
