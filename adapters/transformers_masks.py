@@ -53,11 +53,9 @@ def mask(model: nn.Module, layer: Layer, inputs: Inputs, length: int) -> Tensor 
         kinds = frozenset({"image"})
     if _in_decoder(around, layer.path):
         found = _decoder_tokens(inner.config, given, length)
-        return (
-            found
-            if found is not None or inner.config.model_type not in CODES
-            else _frames(inner, around, given, length)
-        )
+        if found is None and inner.config.model_type in CODES:
+            return _frames(inner, around, given, length)
+        return found
     if kinds == {"text"}:
         return _tokens(inner.config, given, length)
     if kinds == {"audio"}:

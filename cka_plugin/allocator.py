@@ -1,8 +1,8 @@
 """What becomes of freed activations while models run on a CPU: kept for the next ones, or given back at once.
 
 glibc gives large blocks back to the system as soon as they are freed, and the system fills every page with zeros before
-the next activation may use it: an eighth of the time of a ResNet-50 at 224 pixels. Smaller ones it keeps, in pieces
-that often fit no later one.
+the next activation may use it, which takes time with large images. Smaller blocks it keeps, in pieces that often fit no
+later one, which takes memory. `python -m tests.benchmarks memory` shows what either way costs in memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _within = 0
 
 @contextlib.contextmanager
 def freed_memory(kept: bool) -> Iterator[None]:
-    """Within it freed memory stays with the process (faster), or blocks of 4 MiB and more go back at once (smaller).
+    """Within it freed memory stays with the process, to be used again, or blocks of 4 MiB and more go back at once.
 
     After it, all that is free is given back. Of runs in several threads the first decides. Where the allocator is not
     glibc's, nothing happens.

@@ -75,8 +75,8 @@ def compare(
             processor of theirs; or a mapping from model names to such.
         on_error: `raise`, or `skip` to leave examples that cannot be read out for all models.
         max_memory: for the vectors, in bytes or as `"4GiB"`; what does not fit lies in temporary files. `auto`: half
-            of what is free. With `auto`, memory of freed activations stays with the process until the run ends, which
-            is faster on a CPU; with a size given it goes back to the system at once.
+            of what is free. On a CPU, memory of freed activations stays with the process, to be used again, until the
+            run ends; with a size given it goes back to the system at once.
         checkpoint_dir: a folder that keeps finished minibatches: a run that was killed goes on where it was, and gives
             the same bits; with further models, those that are there are not run again.
         seed: of the order of reading.

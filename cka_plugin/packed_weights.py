@@ -1,7 +1,7 @@
-"""Convolution weights reordered once, where their maps are so small that reordering costs as much as convolving.
+"""Convolution weights reordered once, where maps are so small that reordering them at every call costs much.
 
-oneDNN, which runs the convolutions of a CPU, wants weights in an order of its own and makes it at every call. For maps
-of a few pixels that is half of the time. Same bits, from the same kernels, as with the weights as they were.
+oneDNN, which runs the convolutions of a CPU, wants weights in an order of its own and makes it at every call. The
+kernels are the same as with the weights as they were.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 LEAST_WEIGHTS = 1 << 16  # of one convolution
-FEWEST_POSITIONS = 1024  # output pixels of a minibatch; from here on the gain is below 10% and not worth a copy
+FEWEST_POSITIONS = 1024  # output pixels of a minibatch; from here on the gain is small and not worth a copy
 
 
 @contextlib.contextmanager

@@ -1,8 +1,7 @@
 """Products of centred features, (X - mean)(X - mean)ᵀ: the one place where every feature of every layer is multiplied.
 
 There is never a centred copy of all of X: slices of the features are centred into a buffer that stays in cache. On a
-CPU every thread centres and multiplies slices of its own, since what one core has just written another reads slowly:
-one slice shared by two cores took up to 1.7 times as long.
+CPU every thread centres and multiplies slices of its own, since what one core has just written another reads slowly.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def centred_products(x: Tensor, factor: Tensor | None = None) -> Tensor:
     n, d = x.shape
     dtype = working_dtype(x)
     on_cpu = x.device.type == "cpu"
-    lanes = torch.get_num_threads() if on_cpu else 1
+    lanes = max(1, min(torch.get_num_threads(), d // _LEAST_FEATURES)) if on_cpu else 1
     width = _slice_width(x)
     height = _BLOCK if on_cpu and n >= _BLOCKS_FROM else max(n, 1)
     tops = range(0, n, height)
