@@ -17,7 +17,7 @@ from collections.abc import Iterator
 # of 32 MiB or more was freed.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _KEPT = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1}
-_GIVEN_BACK = {_MMAP_THRESHOLD: 4 << 20, _TRIM_THRESHOLD: 4 << 20}
+_GIVEN_BACK = {_MMAP_THRESHOLD: 1 << 20, _TRIM_THRESHOLD: 1 << 20}
 _AFTERWARDS = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20}
 
 _lock = threading.Lock()
@@ -26,7 +26,7 @@ _within = 0
 
 @contextlib.contextmanager
 def freed_memory(kept: bool) -> Iterator[None]:
-    """Within it freed memory stays with the process, to be used again, or blocks of 4 MiB and more go back at once.
+    """Within it freed memory stays with the process, to be used again, or blocks of 1 MiB and more go back at once.
 
     After it, all that is free is given back. Of runs in several threads the first decides. Where the allocator is not
     glibc's, nothing happens.
