@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import cka_plugin as cka
 
+BARE, OURS, OURS_LEAN = "bare forward", "cka_plugin", "cka_plugin, max_memory='64MiB'"
+
 
 @dataclass(frozen=True)
 class Job:

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.jobs import BARE, OURS, OURS_LEAN, images, loader_of, ours
+
 MINIBATCHES = 2
 PIXELS, N = 128, 64
-BARE, OURS = "bare forward", "cka_plugin"
-OURS_LEAN = "cka_plugin, max_memory='64MiB'"
 
 
 def measure(rivals: list[str], folder: Path | None) -> dict[str, Any]:
@@ -32,7 +32,6 @@ def peak_of(what: str, folder: Path | None) -> int:
     import timm
     import torch
 
-    from tests.benchmarks.jobs import images, loader_of, ours
     from tests.benchmarks.rivals import installed, silent
 
     torch.set_num_threads(2)
