@@ -244,7 +244,7 @@ def test_what_killed_runs_were_writing_is_removed_later(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_on_the_command_leaves_no_half_written_file(tmp_path: Path) -> None:
-    arguments = ["represent", "sample:narrow", "--data", "sample:digits", "--max-examples", "768", "--quiet"]
+    arguments = ["represent", "sample:narrow", "--data", "sample:digits", "--passes", "20", "--quiet"]
     arguments += ["--checkpoint-dir", str(tmp_path / "kept"), "-o", str(tmp_path / "net.safetensors")]
     command = [sys.executable, "-m", "cka_plugin", *arguments]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
