@@ -49,8 +49,8 @@ def freed_memory(kept: bool) -> Iterator[None]:
 def give_back_freed() -> None:
     """Give freed memory back to the system, where the allocator (glibc's) can be asked to.
 
-    It keeps what lies between the small arrays that a run holds on to: without this, the 3.75 GiB of vectors of 50,000
-    examples at n = 256 lay in files and took 4.2 GiB of memory all the same.
+    It keeps what lies between the small arrays that a run holds on to: without this, vectors that lie in files would
+    take memory all the same (`python -m tests.benchmarks.memory_scale --batch-size 256` shows what they take).
     """
     trim = _function("malloc_trim")
     if trim is not None:

@@ -50,9 +50,8 @@ def gram(x: Tensor, kernel: str = "linear", bandwidth: float = 0.5) -> tuple[Ten
 
     Returns:
         The (n, n) Gram matrix and its exponent e, an integer tensor without axes, both on the device of `x`: the
-        kernel of
-        the activations as they are is `gram * 2**e`. Nothing waits for the device. Where an activation is not finite,
-        neither is the matrix.
+        kernel of the activations as they are is `gram * 2**e`. Nothing waits for the device. Where an activation is not
+        finite, neither is the matrix.
 
     Raises:
         ValueError: an unknown kernel.
@@ -113,8 +112,7 @@ def _rbf(products: Tensor, bandwidth: float) -> Tensor:
     """exp(-‖x_i - x_j‖² / (2σ²)) from centred products, σ = bandwidth times the median distance.
 
     The median is taken over all n² squared distances, the zero diagonal included, as in the code of 1905.00414, and
-    between
-    the two middle values where n is even (`torch.median` would take the lower).
+    between the two middle values where n is even (`torch.median` would take the lower).
     """
     products = products.double()
     squares = products.diagonal()
@@ -129,8 +127,7 @@ def u_center(k: Tensor) -> tuple[Tensor, Tensor]:
     """U-centre Gram matrices, and keep the diagonal that HKH had.
 
     A_ij = K_ij - r_i/(n-2) - r_j/(n-2) + s/((n-1)(n-2)) for i ≠ j and A_ii = 0, with r the row sums and s the total
-    of K
-    with a zero diagonal [Székely & Rizzo 2014]; n(n-3) HSIC_1(K, L) = Σ_{i≠j} A_ij B_ij.
+    of K with a zero diagonal [Székely & Rizzo 2014]; n(n-3) HSIC_1(K, L) = Σ_{i≠j} A_ij B_ij.
 
     Args:
         k: (..., n, n) symmetric, n >= 4.

@@ -1,8 +1,8 @@
 """Memory formats: convolutional networks run with the channels last, which is faster; no model is changed.
 
 On a CPU with 2 threads, 96 px and n = 8 it takes, with `packed_weights`, 0.46 to 0.98 of the time of PyTorch's default
-format for 15 networks (`python -m tests.benchmarks formats`). Features are read without a copy.
-Activations differ by rounding.
+format for 15 networks (`python -m tests.benchmarks formats`). Features are read without a copy. Activations
+differ by rounding.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from torch import Tensor, nn
 
 LEAST_CONVOLUTIONS = 4  # a Vision Transformer's patch embedding has one or two, and gains nothing
 LEAST_WEIGHTS = 500_000  # of convolutions; smaller networks take no time worth a change of their rounding
-MOST_COPIED = (
-    1 << 18
-)  # weights of one convolution; laying out larger ones at every call costs little beside their products
+MOST_COPIED = 1 << 18  # weights of one convolution; to lay out larger ones at every call costs little beside products
 
 
 def gains_from_channels_last(model: nn.Module, device: torch.device, half: bool = False) -> bool:

@@ -59,7 +59,7 @@ def main() -> None:
                 _keep(chosen.out, which, found)
             text = speed.table(found)
         elif which == "memory":
-            found = memory.measure(list(rivals), chosen.rivals)
+            found = memory.measure(list(rivals), chosen.rivals, chosen.repeats)
             text = memory.table(found)
         elif which == "accuracy":
             found = accuracy.measure(rivals)

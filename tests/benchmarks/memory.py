@@ -6,6 +6,7 @@ python -m tests.benchmarks memory --rivals RIVALS
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +18,20 @@ MINIBATCHES = 2
 PIXELS, N = 128, 64
 
 
-def measure(rivals: list[str], folder: Path | None) -> dict[str, Any]:
-    """Peak resident bytes of each run beyond what the process held once the models and data were there."""
-    found: dict[str, Any] = {}
-    for what in [BARE, OURS, OURS_LEAN, *rivals]:
-        command = [sys.executable, "-m", "tests.benchmarks.memory", what, str(folder or "")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        found[what] = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else done.stderr[-200:]
+def measure(rivals: list[str], folder: Path | None, repeats: int) -> dict[str, Any]:
+    """Peak resident bytes of each run beyond what the process held once the models and data were there.
+
+    What fails has the end of its error message instead.
+    """
+    found: dict[str, Any] = {what: [] for what in (BARE, OURS, OURS_LEAN, *rivals)}
+    for _ in range(repeats):
+        for what in [what for what, peaks in found.items() if isinstance(peaks, list)]:
+            command = [sys.executable, "-m", "tests.benchmarks.memory", what, str(folder or "")]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                found[what].append(json.loads(done.stdout.splitlines()[-1]))
+            else:
+                found[what] = done.stderr[-200:]
     return found
 
 
@@ -70,12 +78,14 @@ def _status(key: str) -> int:
 
 def table(found: dict[str, Any]) -> str:
     """A Markdown table, in MB."""
-    lines = ["| | peak above the models, MB | times ours |", "|---|---|---|"]
-    for what, peak in found.items():
-        if isinstance(peak, int):
-            lines.append(f"| {what} | {peak / 1e6:.0f} | {peak / found[OURS]:.1f} |")
+    lines = ["| | peak above the models, MB: median | least and most | times ours |", "|---|---|---|---|"]
+    for what, peaks in found.items():
+        if isinstance(peaks, list):
+            median = statistics.median(peaks)
+            cells = [what, f"{median / 1e6:.0f}", f"{min(peaks) / 1e6:.0f} to {max(peaks) / 1e6:.0f}"]
+            lines.append("| " + " | ".join([*cells, f"{median / statistics.median(found[OURS]):.1f}"]) + " |")
         else:
-            lines.append(f"| {what} | fails | |")
+            lines.append(f"| {what} | fails | | |")
     return "\n".join(lines)
 
 

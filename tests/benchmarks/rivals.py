@@ -31,9 +31,13 @@ Rival = Callable[[nn.Module, nn.Module, Paths, Paths, DataLoader], Matrix]
 def torch_cka(a: nn.Module, b: nn.Module, layers_a: Paths, layers_b: Paths, loader: DataLoader) -> Matrix:
     package = importlib.import_module("torch_cka")
     found = package.CKA(a, b, model1_layers=layers_a, model2_layers=layers_b, device="cpu")
-    with torch.no_grad():
-        found.compare(loader)
-    return found.export()["CKA"].numpy()
+    try:
+        with torch.no_grad():
+            found.compare(loader)
+        return found.export()["CKA"].numpy()
+    finally:  # it leaves its hooks on the models, which would slow down all that runs later
+        for module in (*a.modules(), *b.modules()):
+            module._forward_hooks.clear()
 
 
 def ckatorch(a: nn.Module, b: nn.Module, layers_a: Paths, layers_b: Paths, loader: DataLoader) -> Matrix:
@@ -48,7 +52,10 @@ def ckatorch(a: nn.Module, b: nn.Module, layers_a: Paths, layers_b: Paths, loade
 def cka_pytorch(a: nn.Module, b: nn.Module, layers_a: Paths, layers_b: Paths, loader: DataLoader) -> Matrix:
     package = importlib.import_module("cka_pytorch.cka")
     found = package.CKACalculator(a, b, model1_layers=layers_a, model2_layers=layers_b, verbose=False)
-    return found.calculate_cka_matrix(loader, num_epochs=1).numpy()
+    try:
+        return found.calculate_cka_matrix(loader, num_epochs=1).numpy()
+    finally:
+        found.reset()
 
 
 def pytorch_cka(a: nn.Module, b: nn.Module, layers_a: Paths, layers_b: Paths, loader: DataLoader) -> Matrix:

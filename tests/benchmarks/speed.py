@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from tests.benchmarks.jobs import BARE, JOBS, OURS, OURS_LEAN, Job, expected, ours
-from tests.benchmarks.rivals import PACKAGES, Matrix, Paths, Rival, silent
+from tests.benchmarks.rivals import PACKAGES, Rival, silent
 
 
 def measure(job: Job, rivals: dict[str, Rival], repeats: int) -> dict[str, Any]:
@@ -37,8 +37,7 @@ def measure(job: Job, rivals: dict[str, Rival], repeats: int) -> dict[str, Any]:
         OURS_LEAN: lambda: ours(models, loader, job.granularity, "64MiB"),
     }
     failed: dict[str, str] = {}
-    for name, leaving in rivals.items():
-        rival = _taking_its_hooks_along(leaving)
+    for name, rival in rivals.items():
         try:
             with silent():
                 found = rival(models[first], models[last], paths[first], paths[last], loader)
@@ -62,19 +61,6 @@ def measure(job: Job, rivals: dict[str, Rival], repeats: int) -> dict[str, Any]:
         "target": job.target,
         "target_times_faster_than_pytorch_cka": job.target_rival,
     }
-
-
-def _taking_its_hooks_along(rival: Rival) -> Rival:
-    """torch-cka leaves its hooks on the models (cka-pytorch until told), which would slow down all that runs later."""
-
-    def run(a: nn.Module, b: nn.Module, layers_a: Paths, layers_b: Paths, loader: DataLoader) -> Matrix:
-        try:
-            return rival(a, b, layers_a, layers_b, loader)
-        finally:
-            for module in (*a.modules(), *b.modules()):
-                module._forward_hooks.clear()
-
-    return run
 
 
 def in_turn(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
