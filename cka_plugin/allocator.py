@@ -13,6 +13,8 @@ import sys
 import threading
 from collections.abc import Iterator
 
+AMPLE = 1 << 30  # bytes: whoever lets vectors take so much can spare what keeping freed memory takes
+
 # From malloc.h. Setting any of them ends glibc's own adjusting, so they are left as it would have them after a tensor
 # of 32 MiB or more was freed.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4

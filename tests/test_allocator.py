@@ -48,14 +48,15 @@ def test_what_was_told_is_taken_back_even_after_an_error_and_once(told: list[dic
     assert told == [allocator._KEPT, allocator._AFTERWARDS]
 
 
-def test_a_run_with_a_bound_on_memory_gives_back_at_once(told: list[dict[int, int]]) -> None:
+def test_a_run_with_a_tight_bound_on_memory_gives_back_at_once(told: list[dict[int, int]]) -> None:
     import torch
 
     net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
-    data = torch.randn(16, 4)
-    cka.compare(net, data=data, granularity="module", batch_size=8, device="cpu", progress=False)
-    cka.compare(net, data=data, granularity="module", batch_size=8, device="cpu", max_memory="1MiB", progress=False)
-    assert told == [allocator._KEPT, allocator._AFTERWARDS, allocator._GIVEN_BACK, allocator._AFTERWARDS]
+    options = {"data": torch.randn(16, 4), "granularity": "module", "batch_size": 8, "device": "cpu", "progress": False}
+    for max_memory in ("auto", "2GiB", "1MiB"):
+        cka.compare(net, max_memory=max_memory, **options)
+    assert told[::2] == [allocator._KEPT, allocator._KEPT, allocator._GIVEN_BACK]
+    assert told[1::2] == 3 * [allocator._AFTERWARDS]
 
 
 def test_another_allocator_is_left_alone(monkeypatch) -> None:

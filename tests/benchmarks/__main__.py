@@ -54,7 +54,7 @@ def main() -> None:
         if which == "speed":
             found: Any = {}
             for job in chosen.jobs:
-                found[job] = speed.measure(JOBS[job], rivals, chosen.repeats)
+                found[job] = speed.measure(JOBS[job], list(rivals), chosen.rivals, chosen.repeats)
                 print(job, {name: round(ratio, 3) for name, ratio in found[job]["to_bare_forward"].items()}, flush=True)
                 _keep(chosen.out, which, found)
             text = speed.table(found)

@@ -73,9 +73,9 @@ PAIR = ("resnet18", "resnet34")
 JOBS = {
     "zoo": Job("six CNNs, 32 px, n = 128, 8 minibatches, blocks", ZOO, 32, 128, 8, "block", 0.70, 8.0),
     "large": Job(
-        "three models, 224 px, n = 16, 2 minibatches, blocks",
+        "three models, 224 px, n = 16, 8 minibatches, blocks",
         ("resnet50", "efficientnet_b0", "vit_tiny_patch16_224"),
-        224, 16, 2, "block", 0.75, 2.7,
+        224, 16, 8, "block", 0.75, 2.7,
     ),
     "pair": Job("two ResNets, 32 px, n = 128, 24 minibatches, blocks", PAIR, 32, 128, 24, "block", 1.0, 1.1),
     "leaves": Job("two ResNets, 32 px, n = 256, 4 minibatches, every leaf", PAIR, 32, 256, 4, "module", 1.5, 1.3),
