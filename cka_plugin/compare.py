@@ -76,8 +76,8 @@ def compare(
         on_error: `raise`, or `skip` to leave examples that cannot be read out for all models.
         max_memory: for the vectors, in bytes or as `"4GiB"`; what does not fit lies in temporary files. `auto`: half
             of what is free. On a CPU, memory of freed activations stays with the process, to be used again, until the
-            run ends; with less than 1 GiB given it goes back to the system at once, which takes 1.3 to 1.9 times
-            as long and less memory.
+            run ends; with less than 1 GiB given it goes back to the system at once, which takes less memory and 1.3
+            to 1.9 times as long (`python -m tests.benchmarks speed memory`).
         checkpoint_dir: a folder that keeps finished minibatches: a run that was killed goes on where it was, and gives
             the same bits; with further models, those that are there are not run again.
         seed: of the order of reading.

@@ -12,11 +12,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.data import DataLoader
 
 from cka_plugin.kernels import gram, pack, u_center
-from tests.benchmarks.jobs import images, loader_of, ours
+from tests.benchmarks.jobs import bare, images, loader_of, ours
 
 COUNTS = (1, 2, 5, 10, 20)
 DEPTHS = (10, 26, 50)
@@ -35,7 +33,7 @@ def measure(repeats: int) -> dict[str, dict[str, float]]:
     zoos = {str(count): {f"{i}": model for i, model in enumerate(zoo[:count])} for count in COUNTS}
     found: dict[str, dict[str, float]] = {"models": {}, "models, bare forward": {}, "leaves": {}}
     for count, chosen in zoos.items():  # before ours, which leaves memory to the allocator
-        found["models, bare forward"][count] = _cost(partial(_bare, chosen, loader), repeats)
+        found["models, bare forward"][count] = _cost(partial(bare, chosen, loader), repeats)
     for count, chosen in zoos.items():
         found["models"][count] = _cost(partial(ours, chosen, loader, "block"), repeats)
     for model in deep.values():
@@ -53,13 +51,6 @@ def measure(repeats: int) -> dict[str, dict[str, float]]:
 
 def _vector(x: torch.Tensor) -> Callable[[], Any]:
     return lambda: pack(u_center(gram(x)[0])[0])
-
-
-def _bare(models: dict[str, nn.Module], loader: DataLoader) -> None:
-    with torch.inference_mode():
-        for x, _ in loader:
-            for model in models.values():
-                model(x)
 
 
 def _cost(run: Callable[[], Any], repeats: int) -> float:

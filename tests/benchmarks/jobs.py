@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import cka_plugin as cka
 
 BARE, OURS, OURS_LEAN = "bare forward", "cka_plugin", "cka_plugin, max_memory='64MiB'"
+MAX_MEMORY = {OURS: "auto", OURS_LEAN: "64MiB"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,14 @@ JOBS = {
     "pair": Job("two ResNets, 32 px, n = 128, 24 minibatches, blocks", PAIR, 32, 128, 24, "block", 1.0, 1.1),
     "leaves": Job("two ResNets, 32 px, n = 256, 4 minibatches, every leaf", PAIR, 32, 256, 4, "module", 1.5, 1.3),
 }  # fmt: skip
+
+
+def bare(models: dict[str, nn.Module], loader: DataLoader) -> None:
+    """The forward passes alone, in PyTorch's default memory format."""
+    with torch.inference_mode():
+        for x, _ in loader:
+            for model in models.values():
+                model(x)
 
 
 def ours(

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.jobs import BARE, OURS, OURS_LEAN, images, loader_of, ours
+from tests.benchmarks.jobs import BARE, MAX_MEMORY, OURS, bare, images, loader_of, ours
 
 MINIBATCHES = 2
 PIXELS, N = 128, 64
@@ -23,7 +23,7 @@ def measure(rivals: list[str], folder: Path | None, repeats: int) -> dict[str, A
 
     What fails has the end of its error message instead.
     """
-    found: dict[str, Any] = {what: [] for what in (BARE, OURS, OURS_LEAN, *rivals)}
+    found: dict[str, Any] = {what: [] for what in (BARE, *MAX_MEMORY, *rivals)}
     for _ in range(repeats):
         for what in [what for what, peaks in found.items() if isinstance(peaks, list)]:
             command = [sys.executable, "-m", "tests.benchmarks.memory", what, str(folder or "")]
@@ -54,12 +54,9 @@ def peak_of(what: str, folder: Path | None) -> int:
     before = _status("VmRSS")
     with silent():
         if what == BARE:
-            with torch.inference_mode():
-                for x, _ in loader:
-                    for model in models.values():
-                        model(x)
-        elif what in (OURS, OURS_LEAN):
-            ours(models, loader, "module", "auto" if what == OURS else "64MiB")
+            bare(models, loader)
+        elif what in MAX_MEMORY:
+            ours(models, loader, "module", MAX_MEMORY[what])
         elif rival is not None:
             rival(models["a"], models["b"], paths, paths, loader)
     return _status("VmHWM") - before

@@ -2,29 +2,21 @@
 
 Bare forward: the same models in PyTorch's default memory format under `inference_mode`, over the same loader. The other
 packages compare one pair of models a call, so that a zoo costs them every pair; each pair's both models run every time.
-
-Each runs in a process of its own, alive from the first turn to the last: in one process the memory that one leaves to
-the allocator makes the next one's page faults fewer (bare forward passes at 224 px are 5% faster after ours).
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import multiprocessing
 import statistics
-import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.utils.data import DataLoader
 
-from tests.benchmarks.jobs import BARE, JOBS, OURS, OURS_LEAN, Job, expected, ours
-from tests.benchmarks.rivals import PACKAGES, installed, silent
+from tests.benchmarks.competitors import layers_and_matrix, process, rival_matrix, timed
+from tests.benchmarks.jobs import BARE, MAX_MEMORY, OURS, OURS_LEAN, Job, expected
+from tests.benchmarks.rivals import PACKAGES
 
 SLOW = 120  # CPU seconds of the warm-up from which a package is not run again (torch-cka)
 
@@ -39,15 +31,15 @@ def measure(job: Job, rivals: list[str], folder: Path | None, repeats: int) -> d
         repeats: how often each runs.
     """
     with contextlib.ExitStack() as stack:
-        workers = {what: stack.enter_context(_process(job, what, folder)) for what in (BARE, OURS, OURS_LEAN, *rivals)}
+        workers = {what: stack.enter_context(process(job, what, folder)) for what in (BARE, *MAX_MEMORY, *rivals)}
         first, last = job.models[0], job.models[-1]
-        paths, found = workers[OURS].submit(_layers_and_matrix).result()
+        paths, found = workers[OURS].submit(layers_and_matrix).result()
         truth = _truth(job, paths)
         errors: dict[str, float] = {OURS: float(np.abs(found - truth).max())}
         failed: dict[str, str] = {}
         for name in rivals:
             try:
-                found = workers[name].submit(_rival_matrix, paths).result()
+                found = workers[name].submit(rival_matrix, paths).result()
                 if found.shape != truth.shape:
                     raise ValueError(f"gives {found.shape} values for {truth.shape} pairs of layers")
                 errors[name] = float(np.abs(found - truth).max())
@@ -78,10 +70,10 @@ def _in_turn(workers: dict[str, ProcessPoolExecutor], repeats: int) -> dict[str,
         for name, worker in workers.items():
             if name in slow:
                 continue
-            spent = worker.submit(_timed).result()
+            spent = worker.submit(timed).result()
             if turn:
                 seconds[name].append(spent)
-            elif name not in (BARE, OURS, OURS_LEAN) and spent > SLOW:
+            elif name in PACKAGES and spent > SLOW:
                 seconds[name].append(spent)
                 slow.add(name)
     return seconds
@@ -91,69 +83,6 @@ def _truth(job: Job, paths: dict[str, list[str]]) -> np.ndarray:
     models = job.build()
     first, last = job.models[0], job.models[-1]
     return expected(models[first], models[last], paths[first], paths[last], job.loader())
-
-
-# What follows runs in the process of one competitor.
-
-
-def _process(job: Job, what: str, folder: Path | None) -> ProcessPoolExecutor:
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, spawn, _Competitor.start, (job, what, folder, torch.get_num_threads()))
-
-
-class _Competitor:
-    """The models, the data and what is run on them; one a process."""
-
-    here: _Competitor
-
-    def __init__(self, job: Job, what: str, folder: Path | None) -> None:
-        self.job, self.what = job, what
-        self.models: dict[str, nn.Module] = job.build()
-        self.loader: DataLoader = job.loader()
-        self.rival = installed(folder).get(what)
-        self.paths: dict[str, list[str]] = {}
-
-    @classmethod
-    def start(cls, job: Job, what: str, folder: Path | None, threads: int) -> None:
-        torch.set_num_threads(threads)
-        cls.here = cls(job, what, folder)
-
-    def run(self) -> Any:
-        if self.what == BARE:
-            with torch.inference_mode():
-                for x, _ in self.loader:
-                    for model in self.models.values():
-                        model(x)
-            return None
-        if self.rival is None:
-            return ours(self.models, self.loader, self.job.granularity, "64MiB" if self.what == OURS_LEAN else "auto")
-        return [self.compared(a, b) for a, b in itertools.combinations(self.models, 2)]
-
-    def compared(self, a: str, b: str) -> np.ndarray:
-        assert self.rival is not None
-        return self.rival(self.models[a], self.models[b], self.paths[a], self.paths[b], self.loader)
-
-
-def _layers_and_matrix() -> tuple[dict[str, list[str]], np.ndarray]:
-    comparison = _Competitor.here.run()
-    first, *_, last = comparison.names
-    paths = {name: [layer.path for layer in comparison.layers(name)] for name in comparison.names}
-    return paths, comparison.matrix(first, last)
-
-
-def _rival_matrix(paths: dict[str, list[str]]) -> np.ndarray:
-    here = _Competitor.here
-    here.paths = paths
-    first, *_, last = paths
-    with silent():
-        return here.compared(first, last)
-
-
-def _timed() -> float:
-    start = time.process_time()
-    with silent():
-        _Competitor.here.run()
-    return time.process_time() - start
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
@@ -174,6 +103,3 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         for name, why in found["failed"].items()
     ]
     return "\n".join(lines)
-
-
-__all__ = ["JOBS", "measure", "table"]
