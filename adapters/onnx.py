@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cka_plugin.adapters import register_adapter
 from cka_plugin.adapters.base import KINDS, Adapter, Layer
+from cka_plugin.adapters.registry import register_adapter
 
 _KIND_OF = {"blocks": "block", "logits": "head"}
 

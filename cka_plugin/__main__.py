@@ -1,6 +1,6 @@
 """`python -m cka_plugin`: the command `cka-plugin`."""
 
-from cka_plugin.cli import main
+from cka_plugin.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_plugin.adapters.base import Layer
+from cka_plugin.core.similarity import Floats, Sums, check_estimator, inner_products, self_products
 from cka_plugin.model_analyses import ModelAnalyses
-from cka_plugin.representation import Representation, check_comparable, listed
-from cka_plugin.similarity import Floats, Sums, check_estimator, inner_products, self_products
-from cka_plugin.storage import VectorStore, budget_bytes, release
+from cka_plugin.representation.representation import Representation, check_comparable, listed
+from cka_plugin.storage.vectors import VectorStore, budget_bytes, release
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from cka_plugin.analysis.blocks import BlockStructure
+    from cka_plugin.analysis.blocks.detector import BlockStructure
 
 
 class Comparison(ModelAnalyses):
@@ -242,7 +242,7 @@ class Comparison(ModelAnalyses):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one `.safetensors` file with all representations, atomically; `cka_plugin.load` reads it."""
-        from cka_plugin.files import save_comparison
+        from cka_plugin.representation.files import save_comparison
 
         return save_comparison(list(self.representations.values()), path, self.match, self.estimator)
 

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_plugin.adapters.base import Layer
-from cka_plugin.representation import Representation
-from cka_plugin.similarity import Floats, Sums
+from cka_plugin.core.similarity import Floats, Sums
+from cka_plugin.representation.representation import Representation
 
 if TYPE_CHECKING:
-    from cka_plugin.analysis.agreement import ErrorMatrices, SimilarityAndErrors
-    from cka_plugin.analysis.blocks import BlockStructure
-    from cka_plugin.analysis.chance import ChanceLevel
+    from cka_plugin.analysis.blocks.detector import BlockStructure
+    from cka_plugin.analysis.blocks.uniqueness import BlockUniqueness
+    from cka_plugin.analysis.components.dominance import WithoutDominant
     from cka_plugin.analysis.correspondence import Correspondence, Difference
-    from cka_plugin.analysis.dominance import WithoutDominant
-    from cka_plugin.analysis.error_comparison import ErrorComparison
-    from cka_plugin.analysis.group_comparison import GroupComparison
-    from cka_plugin.analysis.permutation import PermutationTest
-    from cka_plugin.analysis.uniqueness import BlockUniqueness
+    from cka_plugin.analysis.errors.agreement import ErrorMatrices, SimilarityAndErrors
+    from cka_plugin.analysis.errors.group_result import GroupComparison
+    from cka_plugin.analysis.errors.result import ErrorComparison
+    from cka_plugin.analysis.levels.chance import ChanceLevel
+    from cka_plugin.analysis.statistics.permutation import PermutationTest
 
 
 class ModelAnalyses(ABC):
@@ -110,7 +110,7 @@ class ModelAnalyses(ABC):
             draws: permutations of the examples within minibatches.
             seed: of the draws.
         """
-        from cka_plugin.analysis.chance import chance_level
+        from cka_plugin.analysis.levels.chance import chance_level
 
         first, second = self.pair(a, b)
         return chance_level(self[first], self[second], draws, seed)
@@ -124,8 +124,8 @@ class ModelAnalyses(ABC):
         Raises:
             ValueError: the data had no labels.
         """
-        from cka_plugin.analysis.gram_vectors import cka_sums
-        from cka_plugin.analysis.pseudo_layers import label_layer
+        from cka_plugin.analysis.grams import cka_sums
+        from cka_plugin.analysis.levels.pseudo_layers import label_layer
 
         model = self[self.names[0] if name is None else name]
         return _column(cka_sums(model, label_layer(_labels(model), model)), level)
@@ -146,8 +146,8 @@ class ModelAnalyses(ABC):
         Raises:
             ValueError: other data, or examples that are not numbers of one shape (texts, images of several sizes).
         """
-        from cka_plugin.analysis.gram_vectors import cka_sums
-        from cka_plugin.levels import input_vectors
+        from cka_plugin.analysis.grams import cka_sums
+        from cka_plugin.models.levels import input_vectors
 
         model = self[self.names[0] if name is None else name]
         return _column(cka_sums(model, input_vectors(data, model)), level)
@@ -165,14 +165,14 @@ class ModelAnalyses(ABC):
 
     def without_first_component(self, a: str | None = None, b: str | None = None, count: int = 1) -> Floats:
         """CKA after every layer has lost its own first principal component, or the first `count`. Like `matrix()`."""
-        from cka_plugin.analysis.removal import cka_without_first_component
+        from cka_plugin.analysis.components.removal import cka_without_first_component
 
         first, second = self.pair(a, b)
         return cka_without_first_component(self[first], None if first == second else self[second], count).cka()
 
     def first_component_cosine(self, a: str | None = None, b: str | None = None) -> Floats:
         """Squared cosines of the first principal components of any two layers. Like `matrix()`."""
-        from cka_plugin.analysis.components import components, squared_cosines
+        from cka_plugin.analysis.components.principal import components, squared_cosines
 
         first, second = self.pair(a, b)
         return squared_cosines(components(self[first]), components(self[second]))
@@ -188,7 +188,7 @@ class ModelAnalyses(ABC):
         Raises:
             ValueError: a fraction outside (0, 1), or too few examples left.
         """
-        from cka_plugin.analysis.dominance import without_dominant_examples
+        from cka_plugin.analysis.components.dominance import without_dominant_examples
 
         first, second = self.pair(a, b)
         chosen = [self[first]] if first == second else [self[first], self[second]]
@@ -199,7 +199,7 @@ class ModelAnalyses(ABC):
         return without_dominant_examples(chosen, inside, fractions)
 
     def block_structure(self, name: str | None = None) -> BlockStructure:
-        """Whether a model has the block structure, where, and why; see `cka_plugin.analysis.blocks`.
+        """Whether a model has the block structure, where, and why; see `cka_plugin.analysis.blocks.detector`.
 
         Args:
             name: the model; the first by default.
@@ -207,7 +207,7 @@ class ModelAnalyses(ABC):
         Returns:
             A `BlockStructure` with verdict, place, evidence and one sentence of reason; computed once a model.
         """
-        from cka_plugin.analysis.blocks import block_structure
+        from cka_plugin.analysis.blocks.detector import block_structure
 
         name = self.names[0] if name is None else name
         if name not in self._blocks:
@@ -216,7 +216,7 @@ class ModelAnalyses(ABC):
 
     def compare_blocks(self, a: str | None = None, b: str | None = None) -> BlockUniqueness:
         """Whether the blocks of two models are alike: usually each is its model's own, and the layers outside match."""
-        from cka_plugin.analysis.uniqueness import compare_blocks
+        from cka_plugin.analysis.blocks.uniqueness import compare_blocks
 
         first, second = self.pair(a, b)
         depths = tuple([layer.depth for layer in self.layers(name)] for name in (first, second))
@@ -236,12 +236,12 @@ class ModelAnalyses(ABC):
         Args:
             groups: the group of each model: {model: group}, or one label a model in the order of `names`; two groups of
                 at least two models.
-            options: `alternative`, `permutations`, `seed` of `cka_plugin.analysis.permutation.within_between`.
+            options: `alternative`, `permutations`, `seed` of `analysis.statistics.permutation.within_between`.
 
         Raises:
             ValueError: not two groups of two or more, or a model without a group.
         """
-        from cka_plugin.analysis.permutation import within_between
+        from cka_plugin.analysis.statistics.permutation import within_between
 
         return within_between(self.models(), self._group_of_each(groups), **options)
 
@@ -266,7 +266,7 @@ class ModelAnalyses(ABC):
         Raises:
             ValueError: as for `errors`; not two groups of two or more, or heads that differ within a group.
         """
-        from cka_plugin.analysis.groups import compare_groups
+        from cka_plugin.analysis.errors.groups import compare_groups
 
         of_each = self._group_of_each(groups)
         names = list(dict.fromkeys(of_each))
@@ -313,7 +313,7 @@ class ModelAnalyses(ABC):
         Raises:
             ValueError: no labels, a model that does not classify, or heads of other classes without a mapping.
         """
-        from cka_plugin.analysis.errors import compare_errors
+        from cka_plugin.analysis.errors.compare import compare_errors
 
         first, second = chosen = [self[name] for name in self.pair(a, b)]
         _check_classifiers(chosen)
@@ -340,7 +340,7 @@ class ModelAnalyses(ABC):
         Raises:
             ValueError: as for `errors`, or a single model.
         """
-        from cka_plugin.analysis.agreement import error_matrices
+        from cka_plugin.analysis.errors.agreement import error_matrices
 
         chosen = [self[name] for name in self.names]
         _check_classifiers(chosen)
@@ -359,9 +359,9 @@ class ModelAnalyses(ABC):
 
         Args:
             mapping: as for `errors`.
-            options: `ranks`, `permutations`, `seed` of `cka_plugin.analysis.agreement.similarity_and_errors`.
+            options: `ranks`, `permutations`, `seed` of `cka_plugin.analysis.errors.agreement.similarity_and_errors`.
         """
-        from cka_plugin.analysis.agreement import similarity_and_errors
+        from cka_plugin.analysis.errors.agreement import similarity_and_errors
 
         return similarity_and_errors(self.models(), self.error_matrices(mapping=mapping), **options)
 

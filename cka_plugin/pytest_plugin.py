@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cka_plugin.pytest_baselines import Baselines, owner_of
+from cka_plugin.regression.session import Baselines, owner_of
 
 if TYPE_CHECKING:
-    from cka_plugin.pytest_check import CkaRegression
+    from cka_plugin.regression.fixture import CkaRegression
 
 _KEY = pytest.StashKey[Baselines]()
 
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def cka_regression(request: pytest.FixtureRequest) -> CkaRegression:
     """Check models against baselines that lie beside the test: `cka_regression.check(model, data, min_cka=0.99)`."""
-    from cka_plugin.pytest_check import CkaRegression
+    from cka_plugin.regression.fixture import CkaRegression
 
     fixture = CkaRegression(request.node.path, request.node.nodeid, request.config.stash[_KEY])
     if isinstance(request.instance, unittest.TestCase):  # which cannot take fixtures as arguments

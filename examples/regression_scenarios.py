@@ -289,7 +289,7 @@ def rows(name: str) -> Iterator[list[str]]:
 
 
 def main() -> None:
-    from cka_plugin.analysis.tables import text_table
+    from cka_plugin.tables import text_table
 
     header = ["network", "change", "default", "0.9999", "first moved", "first to fail", "lowest CKA", "lost", "churn"]
     for name in sys.argv[1:] or [name for name in (*sample.MODELS, *PACKAGES) if available(name)]:

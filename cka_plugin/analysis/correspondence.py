@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cka_plugin.analysis.tables import json_safe, short, text_table, to_frame
-from cka_plugin.similarity import MIN_MINIBATCHES, Floats, Sums
+from cka_plugin.core.similarity import MIN_MINIBATCHES, Floats, Sums
+from cka_plugin.tables import json_safe, short, text_table, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cka_plugin.analysis import tables
-from cka_plugin.analysis.predictions import to_labels
-from cka_plugin.analysis.statistics import mcnemar
+from cka_plugin import tables
+from cka_plugin.analysis.errors.predictions import to_labels
+from cka_plugin.analysis.statistics.tests import mcnemar
 
 if TYPE_CHECKING:
     import pandas as pd

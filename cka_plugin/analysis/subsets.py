@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cka_plugin.analysis.gram_vectors import GramVectors, check_minibatches, double, layer_chunks, sums_of
-from cka_plugin.kernels import MIN_EXAMPLES, examples_of, pack, pairs_of, u_center, unpack
-from cka_plugin.similarity import Floats, Sums
+from cka_plugin.analysis.grams import GramVectors, check_minibatches, double, layer_chunks, sums_of
+from cka_plugin.core.kernels import MIN_EXAMPLES, examples_of, pack, pairs_of, u_center, unpack
+from cka_plugin.core.similarity import Floats, Sums
 
 
 def on_examples(vectors: npt.NDArray[np.floating], kept: npt.NDArray[np.intp]) -> Floats:
@@ -27,7 +27,7 @@ def on_examples(vectors: npt.NDArray[np.floating], kept: npt.NDArray[np.intp]) -
         (layers, m(m-1)/2) float64.
 
     Example:
-        >>> from cka_plugin.analysis.gram_vectors import pack_layers
+        >>> from cka_plugin.analysis.grams import pack_layers
         >>> x = np.random.default_rng(0).normal(size=(9, 3))
         >>> part = on_examples(pack_layers([x], [np.arange(9)]).vectors[0], np.arange(5))
         >>> np.allclose(part, pack_layers([x[:5]], [np.arange(5)]).vectors[0])

@@ -1,0 +1,3 @@
+"""Pictures: arrays, names and results in, figures out.
+
+It may know results of analyses; matplotlib is imported where it draws."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cka_plugin.check_result import CheckResult
+from cka_plugin.regression.result import CheckResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cka_plugin.kernels import KERNELS, MIN_EXAMPLES, as_rows, gram, recover_centered, u_center
-from cka_plugin.similarity import DEGENERATE, check_estimator
+from cka_plugin.core.kernels import KERNELS, MIN_EXAMPLES, as_rows, gram, recover_centered, u_center
+from cka_plugin.core.similarity import DEGENERATE, check_estimator
 
 if TYPE_CHECKING or find_spec("torchmetrics") is not None:
     from torchmetrics import Metric

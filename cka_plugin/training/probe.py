@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from cka_plugin import distributed
-from cka_plugin.baseline import BATCH_SIZE, Baseline, represent_as
-from cka_plugin.compare import represent
+from cka_plugin.calls import represent
 from cka_plugin.comparison import Comparison
-from cka_plugin.representation import Representation, listed
+from cka_plugin.engine import ranks as distributed
+from cka_plugin.regression.baseline import BATCH_SIZE, Baseline, represent_as
+from cka_plugin.representation.representation import Representation, listed
 from cka_plugin.warnings import CKAWarning
 
 

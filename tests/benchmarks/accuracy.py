@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import cka_plugin as cka
 from cka_plugin import sample
-from tests import reference
 from tests.benchmarks.rivals import Matrix, Paths, Rival, silent
+from tests.support import reference
 
 BLOCKS = [f"layer{stage}.{block}" for stage in range(1, 5) for block in range(2)]
 BEFORE_RELU = [f"{block}.bn1" for block in BLOCKS]

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from cka_plugin.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
-from cka_plugin.packed_weights import weights_packed
+from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
+from cka_plugin.capture.packed_weights import weights_packed
 
 NETWORKS = (
     "resnet18", "resnet50", "vgg11", "densenet121", "regnety_004", "mobilenetv3_small_100", "efficientnet_b0",

@@ -1,0 +1,1 @@
+"""In which order the modules of a model fire, found without data."""

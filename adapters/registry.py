@@ -1,0 +1,191 @@
+"""The registry of adapters: which framework a model or a name belongs to.
+
+timm, transformers and torchvision come with the package; others join by an entry point of the group
+`cka_plugin.adapters` or by `register_adapter`. Frameworks are imported only when a model of theirs appears.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from cka_plugin.adapters.base import (
+    GRANULARITIES,
+    Adapter,
+    Layer,
+    Preparation,
+    leaf_layers,
+    spread_depths,
+    tower,
+    unwrap,
+)
+from cka_plugin.adapters.generic.adapter import GenericAdapter
+
+ENTRY_POINT_GROUP = "cka_plugin.adapters"
+PREFIXES = {"hf": "transformers", "huggingface": "transformers"}  # besides each adapter's own name
+_BUILT_IN = ("timm", "transformers", "torchvision")
+
+_registered: list[Adapter] = []
+_discovered: list[Adapter] | None = None
+_generic = GenericAdapter()
+
+
+def register_adapter(adapter: Adapter) -> None:
+    """Add an adapter; it is asked before those that come with the package, the latest first.
+
+    Args:
+        adapter: an instance of `Adapter`, with a `name` of its own.
+
+    Raises:
+        TypeError: what was given is not an `Adapter`.
+        ValueError: it has no name.
+    """
+    if not isinstance(adapter, Adapter):
+        raise TypeError(f"register_adapter takes an instance of cka_plugin.adapters.Adapter; given {adapter!r}")
+    if not adapter.name:
+        raise ValueError(f"the adapter {adapter!r} has no name: set its `name`")
+    _registered[:] = [a for a in _registered if a.name != adapter.name]
+    _registered.insert(0, adapter)
+
+
+def adapters() -> list[Adapter]:
+    """All adapters in the order in which they are asked: registered, by entry point, built in, generic."""
+    global _discovered
+    if _discovered is None:
+        found: dict[str, Adapter] = {}
+        for entry in entry_points(group=ENTRY_POINT_GROUP):
+            try:
+                found.setdefault(entry.name, entry.load()())
+            except Exception as error:  # a stranger's package must not take everyone else's models away
+                if entry.name in _BUILT_IN:
+                    raise
+                warnings.warn(
+                    f"the adapter {entry.name!r} ({entry.value}) is left out, as it cannot be loaded: "
+                    f"{type(error).__name__}: {error}",
+                    stacklevel=2,
+                )
+        third_parties = [a for name, a in found.items() if name not in _BUILT_IN]
+        _discovered = third_parties + [found[name] for name in _BUILT_IN if name in found]
+    return [*_registered, *_discovered, _generic]
+
+
+def adapter_of(model: nn.Module) -> Adapter:
+    """The adapter that owns `model` (looked at without its wrappers); `generic` where none does."""
+    inner, _ = unwrap(model)
+    return next(adapter for adapter in adapters() if adapter.owns(inner))
+
+
+def layers(model: nn.Module, granularity: str = "block") -> list[Layer]:
+    """The layers of a model under their common names.
+
+    Args:
+        model: any module; wrappers (`torch.compile`, `DataParallel`, PEFT) are looked through.
+        granularity: `stage`, `block` (every residual or transformer block) or `module` (every leaf module).
+
+    Returns:
+        Layers whose `path` is a path of `model` as given.
+
+    Raises:
+        ValueError: an unknown granularity, or a model whose layers cannot be told.
+
+    Example:
+        >>> [layer.name for layer in layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2)), "module")]
+        ['0', '1', 'head']
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"expected an nn.Module; given {type(model).__name__}")
+    if granularity not in GRANULARITIES:
+        raise ValueError(f"granularity {granularity!r}: expected one of {', '.join(GRANULARITIES)}")
+    inner, prefix = unwrap(model)
+    adapter = adapter_of(inner)
+    if granularity == "module":
+        try:
+            coarse = adapter.layers(inner, "block")
+        except ValueError:  # a model without blocks still has modules; they go by their paths
+            coarse = []
+        found = leaf_layers(inner, coarse)
+    else:
+        found = adapter.layers(inner, granularity)
+    if prefix:
+        found = [Layer(l.name, prefix + l.path, l.kind, l.depth) for l in found]
+    return found
+
+
+def resolve(name: str) -> tuple[Adapter, str]:
+    """The adapter that builds `name`, and the name without its prefix.
+
+    `timm:resnet50`, `hf:bert-base-uncased`, `torchvision:resnet50`, a bare timm name, a local Hugging Face folder, or
+    `owner/model` on the Hugging Face hub.
+
+    Raises:
+        ValueError: nothing knows the name; the nearest names are quoted.
+        RuntimeError: the framework that would know it is not installed.
+    """
+    everyone = adapters()
+    prefix, colon, rest = name.partition(":")
+    if colon:
+        wanted = PREFIXES.get(prefix, prefix)
+        for adapter in everyone:
+            if adapter.name == wanted and adapter.name != _generic.name:
+                return _usable(adapter, name), rest
+        if not Path(name).exists():
+            known = sorted({a.name for a in everyone if a.name != _generic.name} | set(PREFIXES))
+            raise ValueError(f"unknown prefix {prefix!r} in model name {name!r}: expected one of {', '.join(known)}")
+    for adapter in everyone:
+        if adapter.knows(name):
+            return _usable(adapter, name), name
+    raise ValueError(unknown_name(name))
+
+
+def _installed(framework: str) -> bool:
+    return framework not in _BUILT_IN or find_spec(framework) is not None
+
+
+def _usable(adapter: Adapter, name: str) -> Adapter:
+    if not _installed(adapter.name):
+        raise RuntimeError(
+            f"{name!r} is a model of {adapter.name}, which is not installed: pip install 'cka-plugin[{adapter.name}]'"
+        )
+    return adapter
+
+
+def unknown_name(name: str) -> str:
+    """What to say of a model name that nothing knows: the nearest ones, and how to name other sources."""
+    present = [adapter for adapter in adapters() if _installed(adapter.name)]
+    candidates = sorted({known for adapter in present for known in adapter.list_names()})
+    near = difflib.get_close_matches(name, candidates, n=3, cutoff=0.6)
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    absent = [framework for framework in _BUILT_IN if not _installed(framework)]
+    hint += f" ({', '.join(absent)} not installed: pip install 'cka-plugin[all]')" if absent else ""
+    return (
+        f"unknown model {name!r}{hint} (for a model of the Hugging Face hub write 'hf:{name}'; a local Hugging "
+        "Face folder, a saved representation's path, 'torchvision:NAME' and an nn.Module are taken too)"
+    )
+
+
+def load_model(name: str, *, pretrained: bool = True, checkpoint: str | None = None, **model_kwargs: Any) -> nn.Module:
+    """Build a model by name with the adapter that knows it; see `resolve` for the names."""
+    adapter, bare = resolve(name)
+    return adapter.load(bare, pretrained=pretrained, checkpoint=checkpoint, **model_kwargs)
+
+
+__all__ = [
+    "Adapter",
+    "Layer",
+    "Preparation",
+    "adapter_of",
+    "adapters",
+    "layers",
+    "load_model",
+    "register_adapter",
+    "resolve",
+    "spread_depths",
+    "tower",
+    "unwrap",
+]

@@ -1,0 +1,87 @@
+"""How raw images become the inputs of a torchvision model: the transform that its weights come with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cka_plugin.adapters.base import Inputs, Preparation
+from cka_plugin.adapters.torchvision.weights import weights_of
+
+
+def preparation_of(model: nn.Module) -> Preparation | None:
+    """The transform of the weights it has, or that its architecture comes with.
+
+    None for videos, for other than three channels, and for an architecture of one's own. A model built for another
+    image size gets that. Detectors take each image in its own size; for segmentation the middle of each is cut out.
+    """
+    first = next((m for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd)), None)
+    weights = weights_of(model)
+    if weights is None or not isinstance(first, nn.Conv2d) or first.in_channels != 3:
+        return None
+    preset = weights.transforms()
+    kind = type(preset).__name__
+    if kind == "ImageClassification":
+        return _classification(preset, getattr(model, "image_size", None), str(weights))
+    if kind == "SemanticSegmentation":
+        return _segmentation(preset, str(weights))
+    return _detection(preset, str(weights)) if kind == "ObjectDetection" else None
+
+
+def _classification(preset: Any, size: int | None, source: str) -> Preparation:
+    preset = copy.deepcopy(preset)
+    if size is not None and size != preset.crop_size[0]:
+        preset.resize_size = [round(preset.resize_size[0] * size / preset.crop_size[0])]
+        preset.crop_size = [size]
+    described = f"resize {preset.resize_size[0]}, crop {preset.crop_size[0]}, {_statistics(preset)}, as {source}"
+    return _stacked(preset, "torchvision " + repr(preset), described)
+
+
+def _segmentation(preset: Any, source: str) -> Preparation:
+    from torchvision.transforms.functional import center_crop
+
+    size = preset.resize_size[0]
+
+    def each(image: Any) -> Tensor:
+        return center_crop(preset(image), [size, size])
+
+    described = f"resize {size}, crop {size}, {_statistics(preset)}, as {source}"
+    return _stacked(each, f"torchvision segmentation {preset!r} {size} {preset.mean} {preset.std}", described)
+
+
+def _stacked(transform: Any, key: str, described: str) -> Preparation:
+    def each(image: Any) -> Tensor:
+        prepared: Tensor = transform(_rgb(image))
+        return prepared
+
+    def collate(images: Sequence[Any]) -> Inputs:
+        return torch.stack([each(image) for image in images])
+
+    return Preparation(("image",), key, collate, described, each)
+
+
+def _detection(preset: Any, source: str) -> Preparation:
+    """A detector brings its images to one size itself."""
+
+    def collate(images: Sequence[Any]) -> Inputs:
+        return {"images": [preset(_rgb(image)) for image in images]}
+
+    return Preparation(("image",), "torchvision detection", collate, f"values in [0, 1], as {source}")
+
+
+def _statistics(preset: Any) -> str:
+    mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (preset.mean, preset.std))
+    return f"mean ({mean}), std ({std})"
+
+
+def _rgb(image: Any) -> Any:
+    if not hasattr(image, "convert"):
+        raise TypeError(f"a torchvision model takes PIL images; given {type(image).__name__}")
+    return image.convert("RGB")
+
+
+__all__ = ["preparation_of"]

@@ -1,0 +1,6 @@
+"""The block structure: found, placed, explained, and whether two models share it."""
+
+from cka_plugin.analysis.blocks.detector import block_structure, find_block_structure
+from cka_plugin.analysis.blocks.result import Block, BlockStructure
+
+__all__ = ["Block", "BlockStructure", "block_structure", "find_block_structure"]

@@ -1,0 +1,154 @@
+"""Runs of layers that are alike and set off from the layers around them, in a matrix of CKA.
+
+High similarity alone says little: neighbouring layers always resemble one another. A run counts only where similarity
+drops at its ends: a layer just outside resembles those inside less than layers inside resemble one another at the same
+distance. In smooth drift similarity depends on distance alone, and that difference is zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cka_plugin.core.similarity import Floats
+
+# Beside thresholds, what networks made by `tests.calibration.blocks` have.
+MIN_LAYERS = 3
+MIN_FRACTION = 0.15  # of the layers
+LOW_QUANTILE = 0.1  # of CKA over the pairs of a run: what 90% of pairs reach, one odd layer notwithstanding
+MIN_SIMILARITY = 0.75  # of that quantile; 0.76 and more where one component holds 40% of the variance
+MIN_CONTRAST = 0.3  # smooth drift 0, untrained residual networks up to 0.6, planted blocks and plateaus 0.75 and more
+EDGE_LAYERS, EDGE_FRACTION = 2, 0.05  # over how many layers similarity may drop: a block may set in gradually
+_LEVELS = np.arange(0.30, 0.96, 0.05)  # of CKA, between the inside of a run and its surroundings
+
+
+@dataclass(frozen=True)
+class Run:
+    """A contiguous run of layers.
+
+    Attributes:
+        start: position of the first layer.
+        stop: position after the last.
+        similarity: the 10% quantile of CKA between two of its layers.
+        contrast: how much less a layer outside resembles those inside than layers inside resemble one another at the
+            same distance, on average: of that one of the next 2 layers (5% of all, if that is more) where it is most,
+            at the end where it is least. NaN for a run of all layers.
+    """
+
+    start: int
+    stop: int
+    similarity: float
+    contrast: float
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def shortest_run(layers: int) -> int:
+    """The fewest layers that make a run: 3, and 15% of all.
+
+    Example:
+        >>> shortest_run(12), shortest_run(40)
+        (3, 6)
+    """
+    return max(MIN_LAYERS, math.ceil(round(MIN_FRACTION * layers, 9)))
+
+
+def find_runs(matrix: Floats) -> list[Run]:
+    """All runs that are alike, and set off or without surroundings; they may overlap. Longest first.
+
+    Args:
+        matrix: (layers, layers) CKA. Layers without a finite entry off the diagonal are passed over: they may lie
+            inside a run, and do not count towards its length.
+
+    Example:
+        >>> matrix = np.full((10, 10), 0.2); matrix[3:8, 3:8] = 0.9; np.fill_diagonal(matrix, 1)
+        >>> [(run.start, run.stop) for run in find_runs(matrix)]
+        [(3, 8)]
+    """
+    alive = np.flatnonzero(np.isfinite(matrix).sum(axis=1) > 1)
+    values = matrix[np.ix_(alive, alive)]
+    shortest = shortest_run(len(alive))
+    if len(alive) < shortest:
+        return []
+    ends = {(0, len(alive))}
+    pairs, total = _pair_sums(np.where(np.isfinite(values), values, 0.0))
+    for level in _LEVELS:
+        ends.update(_heaviest(total - level * pairs, 0, len(alive), shortest))
+    runs = [
+        Run(int(alive[i]), int(alive[j - 1]) + 1, low_quantile(values[i:j, i:j]), _contrast(values, i, j))
+        for i, j in ends
+        if _ends_belong(values, i, j)
+    ]
+    kept = [run for run in runs if run.similarity >= MIN_SIMILARITY and not run.contrast < MIN_CONTRAST]
+    return sorted(kept, key=lambda run: (-len(run), run.start))
+
+
+def _ends_belong(values: Floats, i: int, j: int) -> bool:
+    """Whether the first and the last layer are as like the others as a run takes."""
+    return bool(min(values[i, i + 1 : j].mean(), values[j - 1, i : j - 1].mean()) >= MIN_SIMILARITY)
+
+
+def low_quantile(square: Floats) -> float:
+    """The 10% quantile of the entries off the diagonal; NaN where all are."""
+    values = off_diagonal(square)
+    values = values[np.isfinite(values)]
+    return float(np.quantile(values, LOW_QUANTILE)) if values.size else math.nan
+
+
+def off_diagonal(square: Floats) -> Floats:
+    """The entries above the diagonal."""
+    return np.asarray(square[np.triu_indices(len(square), 1)])
+
+
+def _pair_sums(values: Floats) -> tuple[Floats, Floats]:
+    """Number of pairs, and sum of entries over pairs, of every run [i, j): (layers + 1, layers + 1) each."""
+    size = len(values)
+    table = np.zeros((size + 1, size + 1))
+    table[1:, 1:] = np.triu(values, 1).cumsum(0).cumsum(1)
+    corner = np.diagonal(table)
+    # Above the diagonal nothing lies left of i or below j, so the square [i, j) is D_jj - D_ij.
+    total = corner[None, :] - table
+    lengths = np.arange(size + 1)[None, :] - np.arange(size + 1)[:, None]
+    return np.where(lengths > 0, lengths * (lengths - 1) / 2, 0), total
+
+
+def _heaviest(score: Floats, first: int, last: int, shortest: int) -> Iterator[tuple[int, int]]:
+    """The run within [first, last) with the largest positive score, then those left and right of it."""
+    if last - first < shortest:
+        return
+    window = np.triu(np.ones((last - first + 1,) * 2, dtype=bool), shortest)
+    inside = np.where(window, score[first : last + 1, first : last + 1], -np.inf)
+    i, j = np.unravel_index(int(inside.argmax()), inside.shape)
+    if not inside[i, j] > 0:
+        return
+    start, stop = first + int(i), first + int(j)
+    yield start, stop
+    yield from _heaviest(score, first, start, shortest)
+    yield from _heaviest(score, stop, last, shortest)
+
+
+def _contrast(values: Floats, i: int, j: int) -> float:
+    width = max(EDGE_LAYERS, math.ceil(round(EDGE_FRACTION * len(values), 9)))
+    sides = []
+    if i > 0:
+        sides.append(_drop(values[:j, :j], j - i, width))
+    if j < len(values):
+        sides.append(_drop(values[i:, i:][::-1, ::-1], j - i, width))
+    return min(sides) if sides else math.nan
+
+
+def _drop(values: Floats, length: int, width: int) -> float:
+    """The largest fall from the last `length` of these layers to one of the `width` layers before them."""
+    size = len(values)
+    start = size - length
+    inside = values[start:, start:]
+    at_distance = [float(np.diagonal(inside, d).mean()) for d in range(length)]
+    drops = []
+    for offset in range(1, min(width, start, length - 1) + 1):
+        crossing = values[start - offset, start : size - offset]
+        drops.append(float(np.mean(np.array(at_distance[offset:]) - crossing)))
+    return max(drops)

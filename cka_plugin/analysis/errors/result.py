@@ -1,0 +1,269 @@
+"""The outcome of comparing the mistakes of two models: numbers, tables, words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cka_plugin import tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN_CLASSES = 10
+_SHOWN_EXAMPLES = 5
+_SUMMARISED = ("agreement_when_wrong", "kappa")
+
+
+@dataclass(frozen=True)
+class ClassDifference:
+    """One class of an `ErrorComparison`: the examples whose label it is.
+
+    Attributes:
+        name: of the class.
+        n: its examples.
+        accuracy_a: share of them that a gets right (NaN where n is 0, like the three that follow).
+        accuracy_b: share of them that b gets right.
+        difference: accuracy_a - accuracy_b.
+        low: lower limit of Tango's interval of the difference. The interval may leave 0 out where the exact test,
+            which is conservative, is not significant: the test decides.
+        high: upper limit.
+        p: exact McNemar; 1 where no example is discordant.
+        p_corrected: corrected over all classes.
+        significant: whether p_corrected is at most alpha.
+        testable: whether it could have been: with all n examples discordant in one direction, and the other classes
+            as they are, p_corrected would be at most alpha. A class that is not testable is not known to be equal.
+    """
+
+    name: str
+    n: int
+    accuracy_a: float
+    accuracy_b: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_corrected: float
+    significant: bool
+    testable: bool
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """An example for which two models predict different classes.
+
+    Attributes:
+        example_id: which example.
+        label: its class index.
+        prediction_a: the class index a predicts.
+        prediction_b: the class index b predicts.
+        confidence_a: the probability a gives its prediction; NaN where only classes were given.
+        confidence_b: the same for b.
+        right: `a`, `b` or `neither`.
+    """
+
+    example_id: Any
+    label: int
+    prediction_a: int
+    prediction_b: int
+    confidence_a: float
+    confidence_b: float
+    right: str
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What two models predicted for each example, in the order given: every field has n values."""
+
+    example_id: list[Any]
+    label: NDArray[np.int64]
+    prediction_a: NDArray[np.int64]
+    prediction_b: NDArray[np.int64]
+    confidence_a: NDArray[np.float64]
+    confidence_b: NDArray[np.float64]
+
+    @property
+    def right_a(self) -> NDArray[np.bool_]:
+        """(n,) whether a is right."""
+        return self.prediction_a == self.label
+
+    @property
+    def right_b(self) -> NDArray[np.bool_]:
+        """(n,) whether b is right."""
+        return self.prediction_b == self.label
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row an example: id, label, both predictions and confidences, and whether each is right."""
+        import pandas as pd
+
+        columns = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return pd.DataFrame({**columns, "right_a": self.right_a, "right_b": self.right_b})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ErrorComparison:
+    """How the mistakes of two models on the same labelled examples differ; made by `compare_errors`.
+
+    Differences are a - b throughout: positive where a is the more accurate.
+
+    Attributes:
+        names: of the two models.
+        class_names: of all classes, in the order of their indices.
+        accuracy_a: share of examples that a gets right.
+        accuracy_b: share of examples that b gets right.
+        difference: accuracy_a - accuracy_b.
+        interval: (low, high) of the difference: Tango's paired score interval at `level`.
+        agreement: share of examples with the same prediction, right or wrong.
+        agreement_when_wrong: the same among examples that both get wrong.
+        kappa: Cohen's kappa of correctness beyond chance ("error consistency").
+        mcnemar_p: exact McNemar test over all examples.
+        classes: one row a class, in the order of class indices, classes without examples too.
+        examples: what was predicted for each example.
+        level: of the intervals.
+        alpha: of `significant`, after correction.
+        correction: of the p values over classes.
+        reasons: for each attribute that is NaN or has NaN in it, by its name, why.
+    """
+
+    names: tuple[str, str]
+    class_names: list[str]
+    accuracy_a: float
+    accuracy_b: float
+    difference: float
+    interval: tuple[float, float]
+    agreement: float
+    agreement_when_wrong: float
+    kappa: float
+    mcnemar_p: float
+    classes: list[ClassDifference]
+    examples: Examples
+    level: float
+    alpha: float
+    correction: str
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n_examples(self) -> int:
+        """How many examples were compared."""
+        return len(self.examples.label)
+
+    @property
+    def churn(self) -> float:
+        """Share of examples whose prediction differs: 1 - agreement, and at least |difference|."""
+        return 1.0 - self.agreement
+
+    @cached_property
+    def disagreements(self) -> list[Disagreement]:
+        """The examples with different predictions, those first on which the less confident of the two is most
+        confident.
+
+        Ties, and examples without confidences, keep the order in which they were given; a model without confidences
+        does not count.
+        """
+        e = self.examples
+        differ = np.flatnonzero(e.prediction_a != e.prediction_b)
+        surer = np.fmin(e.confidence_a[differ], e.confidence_b[differ])
+        order = differ[np.argsort(-surer, kind="stable")]
+        right = np.select([e.right_a[order], e.right_b[order]], ["a", "b"], "neither")
+        columns = (e.label, e.prediction_a, e.prediction_b, e.confidence_a, e.confidence_b)
+        rows = zip(*(column[order].tolist() for column in columns), right.tolist(), strict=True)
+        return [Disagreement(e.example_id[i], *row) for i, row in zip(order.tolist(), rows, strict=True)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The class table: one row a class, columns named as the attributes of `ClassDifference`."""
+        return tables.to_frame(self.classes, ClassDifference)
+
+    def disagreements_to_frame(self) -> pd.DataFrame:
+        """The disagreements as a table, columns named as the attributes of `Disagreement`."""
+        return tables.to_frame(self.disagreements, Disagreement)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the agreeing examples, ready for JSON: NaN is None, and `reasons` says why."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "examples"}
+        more = {"n_examples": self.n_examples, "churn": self.churn, "disagreements": self.disagreements}
+        return tables.json_safe({**fields, **more})
+
+    def __repr__(self) -> str:
+        a, b = self.names
+        different = sum(row.significant for row in self.classes)
+        return (
+            f"<ErrorComparison of {a} ({self.accuracy_a:.3f}) and {b} ({self.accuracy_b:.3f}) on {self.n_examples} "
+            f"examples: difference {self.difference:+.3f}, McNemar p {tables.short(self.mcnemar_p)}, "
+            f"kappa {tables.short(self.kappa)}; {different} of {len(self.classes)} classes differ>"
+        )
+
+    def __str__(self) -> str:
+        a, b = self.names
+        low, high = self.interval
+        lines = [
+            (
+                f"{a} is right on {self.accuracy_a:.1%} of {self.n_examples} examples, {b} on {self.accuracy_b:.1%}: "
+                f"a difference of {self.difference:+.1%} [{low:+.1%}, {high:+.1%} at {self.level:.0%}], "
+                f"exact McNemar p = {tables.short(self.mcnemar_p)}"
+            ),
+            (
+                f"they agree on {self.agreement:.1%} of the examples, "
+                f"on {_percent(self.agreement_when_wrong)} of those both get wrong; "
+                f"kappa of correctness beyond chance = {tables.short(self.kappa)}"
+            ),
+            *(f"({name} is undefined: {self.reasons[name]})" for name in _SUMMARISED if name in self.reasons),
+            "",
+            self._class_lines(),
+        ]
+        if self.disagreements:
+            lines += ["", self._disagreement_lines()]
+        return "\n".join(lines)
+
+    def _class_lines(self) -> str:
+        different = sum(row.significant for row in self.classes)
+        blind = sum(not row.testable for row in self.classes)
+        title = f"classes that differ (McNemar, {self.correction}, corrected p <= {self.alpha:g}): "
+        title += f"{different} of {len(self.classes)}"
+        if blind:
+            title += f"; too few examples to tell of {blind}"
+        first = sorted(self.classes, key=lambda row: (row.p_corrected, row.p, -row.n))[:_SHOWN_CLASSES]
+        rows = [
+            [
+                row.name,
+                row.n,
+                row.accuracy_a,
+                row.accuracy_b,
+                row.difference,
+                row.low,
+                row.high,
+                row.p,
+                row.p_corrected,
+                "differs" if row.significant else "" if row.testable else "too few",
+            ]
+            for row in first
+        ]
+        header = ["class", "n", *self.names, "difference", "low", "high", "p", "p corrected", ""]
+        more = len(self.classes) - len(first)
+        return "\n".join([title, tables.text_table(rows, header), *([f"... and {more} more"] if more else [])])
+
+    def _disagreement_lines(self) -> str:
+        first = self.disagreements[:_SHOWN_EXAMPLES]
+        names = self.class_names
+        rows = [
+            [
+                str(row.example_id),
+                names[row.label],
+                names[row.prediction_a],
+                row.confidence_a,
+                names[row.prediction_b],
+                row.confidence_b,
+            ]
+            for row in first
+        ]
+        title = f"most confident of {len(self.disagreements)} disagreements"
+        header = ["example", "label", self.names[0], "confidence", self.names[1], "confidence"]
+        return "\n".join([title, tables.text_table(rows, header)])
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{share:.1%}"

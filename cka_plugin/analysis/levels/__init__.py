@@ -1,0 +1,1 @@
+"""Levels to hold a CKA against: chance, and pseudo-layers of inputs and labels."""

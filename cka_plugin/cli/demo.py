@@ -1,0 +1,135 @@
+"""The demo: three trained CNNs and a trained Transformer compared on digits that none was trained on.
+
+Models and data ship with the package; everything printed and drawn is computed then and there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cka_plugin import sample
+from cka_plugin.analysis.blocks.detector import BlockStructure
+from cka_plugin.analysis.errors.result import ErrorComparison
+from cka_plugin.calls import compare
+from cka_plugin.cli.console import number, show_correspondence, show_table
+from cka_plugin.comparison import Comparison
+from cka_plugin.tables import short
+
+TRANSFORMER = "vit"
+FIRST_CNN = "narrow"
+
+
+def run(out: Path, as_json: bool = False, progress: bool = True) -> Comparison:
+    """Compare the models that come with the package, print what is found, and draw the heatmap of every pair.
+
+    Args:
+        out: folder for the pictures; made if it is not there.
+        as_json: print the comparison as JSON instead.
+        progress: show a progress bar in a terminal.
+
+    Returns:
+        The comparison.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    comparison = compare(sample.models(), data="sample:digits", progress=progress)
+    pictures = draw(comparison, out)
+    if as_json:
+        result = comparison.to_dict()
+        result["block_structure"] = {name: comparison.block_structure(name).to_dict() for name in comparison.names}
+        result["errors"] = comparison.errors(FIRST_CNN, TRANSFORMER).to_dict()
+        result["similarity_and_errors"] = comparison.similarity_and_errors().to_dict()
+        result["pictures"] = [str(path) for path in pictures]
+        print(json.dumps(result, indent=1, allow_nan=False))
+        return comparison
+    first = comparison[FIRST_CNN]
+    print(
+        f"{len(comparison.names)} small networks trained on 1,000 handwritten digits, compared on {first.n_examples} "
+        "others\n"
+    )
+    show_correspondence(comparison, FIRST_CNN, TRANSFORMER)
+    print()
+    show_models(comparison)
+    print()
+    print("Block structure: a long run of layers alike because they share one dominant principal component")
+    for name in comparison.names:
+        print(f"  {name}: {block_sentence(comparison.block_structure(name))}")
+    print()
+    print("Classes on which a CNN and the Transformer differ beyond chance (exact McNemar tests, corrected)")
+    for name in comparison.names:
+        if name != TRANSFORMER:
+            print(f"  {error_sentence(comparison.errors(name, TRANSFORMER))}")
+    print()
+    print(comparison.errors(FIRST_CNN, TRANSFORMER))
+    print()
+    print("Do networks that represent digits more alike also err more alike? Over the pairs of networks:")
+    print(comparison.similarity_and_errors())
+    print()
+    print(f"Heatmaps: {pictures[0]} and {len(pictures) - 1} more, one for each pair of models, in {out}")
+    return comparison
+
+
+def block_sentence(structure: BlockStructure) -> str:
+    """Verdict, reason, and how much the first principal components hold, in one line."""
+    share = structure.first_component_share
+    assert share is not None
+    finite = share[np.isfinite(share)]
+    mean = np.nanmean(structure.matrix[np.triu_indices(len(structure.matrix), 1)])
+    return (
+        f"{structure.verdict}. {structure.reason} Mean CKA of two layers {mean:.2f}; first components hold "
+        f"{finite.min():.0%} to {finite.max():.0%} of a layer's variance (minibatches of {structure.batch_size})."
+    )
+
+
+def error_sentence(errors: ErrorComparison) -> str:
+    """The classes in which two models differ, or that none does, with the counts it rests on."""
+    a, b = errors.names
+    found = [
+        f"{row.name} ({row.accuracy_a:.1%} and {row.accuracy_b:.1%} of {row.n} examples, p = {short(row.p_corrected)})"
+        for row in errors.classes
+        if row.significant
+    ]
+    only_a = int((errors.examples.right_a & ~errors.examples.right_b).sum())
+    only_b = int((errors.examples.right_b & ~errors.examples.right_a).sum())
+    which = "; ".join(found) if found else f"none of {len(errors.classes)}"
+    return (
+        f"{a} and {b}: {which}. Of {errors.n_examples} examples {a} alone is right on {only_a}, {b} alone on {only_b} "
+        f"(p = {short(errors.mcnemar_p)})."
+    )
+
+
+def show_models(comparison: Comparison) -> None:
+    """Accuracy of each model, and with each other one the mean CKA at equal depth and how often predictions agree."""
+    names = comparison.names
+    similarity = comparison.models()
+    rows: list[tuple[Any, ...]] = []
+    for i, name in enumerate(names):
+        mine = comparison[name]
+        cells = []
+        for j, other in enumerate(names):
+            both = comparison[other].predictions
+            assert mine.predictions is not None
+            assert both is not None
+            agreement = float((mine.predictions == both).mean())
+            cells.append("" if i == j else f"{number(similarity[i, j], 2)} / {agreement:.1%}")
+        rows.append((name, sample.MODELS[name], f"{mine.accuracy:.1%}", *cells))
+    show_table(
+        ["model", "what it is", "accuracy", *names], rows, title="Mean CKA at equal depth / agreement of predictions"
+    )
+
+
+def draw(comparison: Comparison, out: Path) -> list[Path]:
+    """One picture of all pairs, and one of each pair."""
+    from cka_plugin.report.plots import pair_grid
+
+    names = comparison.names
+    paths = [out / "all-pairs.png"]
+    pair_grid(comparison).savefig(paths[0])
+    for i, a in enumerate(names):
+        for b in names[i:]:
+            paths.append(out / f"{a}-{b}.png")
+            comparison.plot(a, b).savefig(paths[-1])
+    return paths

@@ -1,0 +1,20 @@
+"""What the command says of an error: one line on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line; those that are not meant for people say what they are."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    expected = isinstance(error, ValueError | TypeError | RuntimeError | OSError | ImportError)
+    return text if expected else f"{type(error).__name__}: {text} (CKA_PLUGIN_DEBUG=1 shows where)"
+
+
+def fail(message: str, code: int = 2) -> None:
+    """One line on standard error, and out."""
+    rank = os.environ.get("RANK", "0") if "WORLD_SIZE" in os.environ else "0"
+    print(f"error: {message}" if rank == "0" else f"error on rank {rank}: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""The numbers: Gram matrices, centring, packing, CKA. It knows tensors and arrays only."""
