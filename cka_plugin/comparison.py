@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +11,31 @@ import numpy as np
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.core.similarity import Floats, Sums, check_estimator, inner_products, self_products
-from cka_plugin.model_analyses import ModelAnalyses
-from cka_plugin.representation.representation import Representation, check_comparable, listed
+from cka_plugin.representation.representation import Representation, check_comparable
 from cka_plugin.storage.vectors import VectorStore, budget_bytes, release
+from cka_plugin.tables import json_safe
+from cka_plugin.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from cka_plugin.analysis.blocks.detector import BlockStructure
+    from cka_plugin.analysis.blocks.result import BlockStructure
+    from cka_plugin.analysis.blocks.uniqueness import BlockUniqueness
+    from cka_plugin.analysis.components.dominance import WithoutDominant
+    from cka_plugin.analysis.correspondence import Correspondence, Difference
+    from cka_plugin.analysis.errors.agreement import ErrorMatrices, SimilarityAndErrors
+    from cka_plugin.analysis.errors.group_result import GroupComparison
+    from cka_plugin.analysis.errors.result import ErrorComparison
+    from cka_plugin.analysis.levels.chance import ChanceLevel
+    from cka_plugin.analysis.statistics.permutation import PermutationTest
 
 
-class Comparison(ModelAnalyses):
-    """The similarity of every layer of every model with every other.
+class Comparison:
+    """The similarity of every layer of every model with every other, and what else their representations say.
+
+    Each method hands its question to one analysis. Those that need Gram matrices (levels, components, parts of the
+    examples) take the unbiased estimator, whatever the comparison's.
 
     Args:
         representations: of the same examples, with unique names.
@@ -137,6 +149,46 @@ class Comparison(ModelAnalyses):
         """
         return self.sums(*self.pair(a, b)).interval(level)
 
+    def correspondence(self, a: str | None = None, b: str | None = None, level: float = 0.95) -> Correspondence:
+        """For each layer of `a` the most similar layer of `b`: their CKA with its interval, both depths, the runner-up.
+
+        Returns:
+            A `Correspondence`: `.matches`, `.share_at_equal_depth`, `.only_in_a`, `.to_frame()`.
+        """
+        from cka_plugin.analysis.correspondence import correspondence
+
+        first, second = self.pair(a, b)
+        return correspondence(self.sums(first, second), self.layers(first), self.layers(second), level)
+
+    def difference(
+        self, first: tuple[str, str, str, str], second: tuple[str, str, str, str], level: float = 0.95
+    ) -> Difference:
+        """Whether one CKA differs from another: their difference, jackknifed as such over the same minibatches.
+
+        Args:
+            first: (model, its layer, other model, its layer), layers by name or path.
+            second: the same of the CKA that is subtracted.
+            level: of the interval.
+
+        Raises:
+            ValueError: no such model or layer.
+
+        Example:
+            >>> import torch, cka_plugin as cka
+            >>> from torch import nn
+            >>> nets = {name: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)) for name in "ab"}
+            >>> comparison = cka.compare(nets, data=torch.randn(200, 8), batch_size=20, progress=False)
+            >>> comparison.difference(("a", "0", "b", "0"), ("a", "0", "b", "0"))
+            The CKA differ by +0.000 [+0.000, +0.000], p = 1.000
+        """
+        from cka_plugin.analysis.correspondence import difference
+
+        sums, cells = [], []
+        for a, layer_a, b, layer_b in (first, second):
+            cells.append((self[a].position_of(layer_a), self[b].position_of(layer_b)))
+            sums.append(self.sums(a, b))
+        return difference(sums[0], cells[0], sums[1], cells[1], level)
+
     def models(self) -> Floats:
         """Similarity of whole models: the mean CKA of layers at equal relative depth.
 
@@ -145,87 +197,265 @@ class Comparison(ModelAnalyses):
         Returns:
             (models, models) float64, with 1 on the diagonal; layers without a similarity are left out.
         """
-        count = len(self.names)
-        table = np.eye(count)
-        for i, a in enumerate(self.names):
-            for j in range(i + 1, count):
-                b = self.names[j]
-                matrix = self.matrix(a, b)
-                depth_a = np.array([layer.depth for layer in self.layers(a)])
-                depth_b = np.array([layer.depth for layer in self.layers(b)])
-                gap = np.abs(depth_a[:, None] - depth_b[None, :])
-                forward = matrix[np.arange(len(depth_a)), gap.argmin(1)]
-                backward = matrix[gap.argmin(0), np.arange(len(depth_b))]
-                means = [np.nanmean(v) if np.isfinite(v).any() else np.nan for v in (forward, backward)]
-                table[i, j] = table[j, i] = float(np.mean(means))
-        return table
+        from cka_plugin.analysis.layer_pairs import similarity_of_models
+
+        depths = [[layer.depth for layer in self.layers(name)] for name in self.names]
+        return similarity_of_models(lambda i, j: self.matrix(self.names[i], self.names[j]), depths)
+
+    def chance(self, a: str | None = None, b: str | None = None, draws: int = 199, seed: int = 0) -> ChanceLevel:
+        """The CKA that two models would reach if their examples had nothing to do with one another.
+
+        Nearly any two networks on the same data exceed it: see `cka_plugin.untrained`, `input_similarity` and
+        `label_similarity` for levels that say more.
+
+        Args:
+            a: one model; without both, the first and the last are meant.
+            b: the other.
+            draws: permutations of the examples within minibatches.
+            seed: of the draws.
+        """
+        from cka_plugin.analysis.levels.chance import chance_level
+
+        first, second = self.pair(a, b)
+        return chance_level(self[first], self[second], draws, seed)
+
+    def label_similarity(self, name: str | None = None, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
+        """CKA of every layer of a model with the pseudo-layer `labels`: two examples are alike where classes are.
+
+        Returns:
+            (layers,) CKA, and the ends of its interval (NaN with fewer than 8 minibatches).
+
+        Raises:
+            ValueError: the data had no labels.
+        """
+        from cka_plugin.analysis.errors.of_models import labels_of
+        from cka_plugin.analysis.grams import cka_sums
+        from cka_plugin.analysis.levels.pseudo_layers import label_layer
+
+        model = self[self.names[0] if name is None else name]
+        return _column(cka_sums(model, label_layer(labels_of(model), model)), level)
+
+    def input_similarity(
+        self, data: Any, name: str | None = None, level: float = 0.95
+    ) -> tuple[Floats, Floats, Floats]:
+        """CKA of every layer of a model with the pseudo-layer `input`: pixels or features as they are in the data.
+
+        Args:
+            data: what the comparison was made on; it is read again.
+            name: the model; the first by default.
+            level: of the interval.
+
+        Returns:
+            (layers,) CKA, and the ends of its interval (NaN with fewer than 8 minibatches).
+
+        Raises:
+            ValueError: other data, or examples that are not numbers of one shape (texts, images of several sizes).
+        """
+        from cka_plugin.analysis.grams import cka_sums
+        from cka_plugin.models.levels import input_vectors
+
+        model = self[self.names[0] if name is None else name]
+        return _column(cka_sums(model, input_vectors(data, model)), level)
+
+    def within_classes(self, a: str | None = None, b: str | None = None) -> Floats:
+        """CKA within classes: what layers share beyond telling the classes apart. Like `matrix()`.
+
+        Raises:
+            ValueError: no labels, or nowhere 4 examples of one class in one minibatch.
+        """
+        from cka_plugin.analysis.errors.of_models import labels_of
+        from cka_plugin.analysis.subsets import cka_within_classes
+
+        first, second = self.pair(a, b)
+        return cka_within_classes(self[first], labels_of(self[first]), self[second]).cka()
+
+    def without_first_component(self, a: str | None = None, b: str | None = None, count: int = 1) -> Floats:
+        """CKA after every layer has lost its own first principal component, or the first `count`. Like `matrix()`."""
+        from cka_plugin.analysis.components.removal import cka_without_first_component
+
+        first, second = self.pair(a, b)
+        return cka_without_first_component(self[first], None if first == second else self[second], count).cka()
+
+    def first_component_cosine(self, a: str | None = None, b: str | None = None) -> Floats:
+        """Squared cosines of the first principal components of any two layers. Like `matrix()`."""
+        from cka_plugin.analysis.components.principal import components, squared_cosines
+
+        first, second = self.pair(a, b)
+        return squared_cosines(components(self[first]), components(self[second]))
+
+    def without_dominant_examples(
+        self, a: str | None = None, b: str | None = None, fractions: Sequence[float] = (0.01, 0.05, 0.10)
+    ) -> WithoutDominant:
+        """CKA without the examples that dominate the first components: 1%, 5% and 10% of them by default.
+
+        They are ranked over the layers of a model's block structure, where it has one, else over all its layers; of two
+        models, the union of their sets is left out.
+
+        Raises:
+            ValueError: a fraction outside (0, 1), or too few examples left.
+        """
+        from cka_plugin.analysis.components.dominance import without_dominant_examples
+
+        first, second = self.pair(a, b)
+        chosen = [self[first]] if first == second else [self[first], self[second]]
+        inside: list[range | None] = []
+        for model in chosen:
+            blocks = self.block_structure(model.name).blocks
+            inside.append(range(blocks[0].start, blocks[0].stop) if blocks else None)
+        return without_dominant_examples(chosen, inside, fractions)
+
+    def block_structure(self, name: str | None = None) -> BlockStructure:
+        """Whether a model has the block structure, where, and why; see `cka_plugin.analysis.blocks.detector`.
+
+        Args:
+            name: the model; the first by default.
+
+        Returns:
+            A `BlockStructure` with verdict, place, evidence and one sentence of reason; computed once a model.
+        """
+        from cka_plugin.analysis.blocks.detector import block_structure
+
+        name = self.names[0] if name is None else name
+        if name not in self._blocks:
+            self._blocks[name] = block_structure(self[name])
+        return self._blocks[name]
+
+    def compare_blocks(self, a: str | None = None, b: str | None = None) -> BlockUniqueness:
+        """Whether the blocks of two models are alike: usually each is its model's own, and the layers outside match."""
+        from cka_plugin.analysis.blocks.uniqueness import compare_blocks
+
+        first, second = self.pair(a, b)
+        depths = tuple([layer.depth for layer in self.layers(name)] for name in (first, second))
+        return compare_blocks(
+            self.block_structure(first),
+            self.block_structure(second),
+            self.matrix(first, second),
+            self.first_component_cosine(first, second),
+            (depths[0], depths[1]),
+        )
+
+    def groups(self, groups: Mapping[str, str] | Sequence[str], **options: Any) -> PermutationTest:
+        """Are models of one group (seeds of an architecture) more alike than models of different groups?
+
+        Mean CKA at equal depth within groups minus that between, tested by permuting the models.
+
+        Args:
+            groups: the group of each model: {model: group}, or one label a model in the order of `names`; two groups of
+                at least two models.
+            options: `alternative`, `permutations`, `seed` of `analysis.statistics.permutation.within_between`.
+
+        Raises:
+            ValueError: not two groups of two or more, or a model without a group.
+        """
+        from cka_plugin.analysis.errors.of_models import group_of_each
+        from cka_plugin.analysis.statistics.permutation import within_between
+
+        return within_between(self.models(), group_of_each(self.names, groups), **options)
+
+    def group_errors(self, groups: Mapping[str, str] | Sequence[str], **options: Any) -> GroupComparison:
+        """The mistakes of two groups of models, such as seeds of two architectures: see `cka_plugin.compare_groups`.
+
+        Differences are the first group's minus the second's, in the order in which their models come.
+
+        Args:
+            groups: as for `groups`.
+            options: `super_classes`, `mapping`, `correction`, `level`, `alpha`, ... of `compare_groups`.
+
+        Raises:
+            ValueError: as for `errors`; not two groups of two or more, or heads that differ within a group.
+        """
+        from cka_plugin.analysis.errors.of_models import group_errors_of, group_of_each
+
+        return group_errors_of(list(self.representations.values()), group_of_each(self.names, groups), **options)
+
+    def errors(
+        self,
+        a: str | None = None,
+        b: str | None = None,
+        *,
+        mapping: str | Mapping[str, Any] | None = None,
+        correction: str = "benjamini-hochberg",
+        level: float = 0.95,
+        alpha: float = 0.05,
+    ) -> ErrorComparison:
+        """The mistakes of two models, class by class and example by example; differences are a - b.
+
+        Args:
+            a: one model; without both, the first and the last are meant.
+            b: the other.
+            mapping: how the classes of the models' heads correspond to those of the labels; see `compare_errors`.
+            correction: of p over the classes: `benjamini-hochberg`, `holm` or `none`.
+            level: of the intervals.
+            alpha: of the flags.
+
+        Raises:
+            ValueError: no labels, a model that does not classify, or heads of other classes without a mapping.
+        """
+        from cka_plugin.analysis.errors.of_models import errors_of
+
+        first, second = self.pair(a, b)
+        options = {"mapping": mapping, "correction": correction, "level": level, "alpha": alpha}
+        return errors_of(self[first], self[second], **options)
+
+    def error_matrices(self, *, mapping: str | Mapping[str, Any] | None = None) -> ErrorMatrices:
+        """Agreement of predictions, and kappa of correctness, of every pair of models.
+
+        Args:
+            mapping: as for `errors`.
+
+        Raises:
+            ValueError: as for `errors`, or a single model.
+        """
+        from cka_plugin.analysis.errors.of_models import error_matrices_of
+
+        return error_matrices_of(list(self.representations.values()), mapping=mapping)
+
+    def similarity_and_errors(
+        self, *, mapping: str | Mapping[str, Any] | None = None, **options: Any
+    ) -> SimilarityAndErrors:
+        """Do models that represent alike also err alike? Mantel tests over all pairs of models.
+
+        Args:
+            mapping: as for `errors`.
+            options: `ranks`, `permutations`, `seed` of `cka_plugin.analysis.errors.agreement.similarity_and_errors`.
+        """
+        from cka_plugin.analysis.errors.agreement import similarity_and_errors
+
+        return similarity_and_errors(self.models(), self.error_matrices(mapping=mapping), **options)
 
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
         """Every pair of layers as a row: both models, layers, paths and depths, `cka`, `low`, `high`."""
         import pandas as pd
 
-        frames = []
-        pairs = [(a, b) for i, a in enumerate(self.names) for b in self.names[i + 1 :]] or [
-            (self.names[0], self.names[0])
+        from cka_plugin.analysis.layer_pairs import frame_of_pairs
+
+        pairs = [(a, b) for i, a in enumerate(self.names) for b in self.names[i + 1 :]] or [(self.names[0],) * 2]
+        frames = [
+            frame_of_pairs(self.matrix(a, b), self.interval(a, b, level), (a, b), (self.layers(a), self.layers(b)))
+            for a, b in pairs
         ]
-        for a, b in pairs:
-            matrix = self.matrix(a, b)
-            low, high = self.interval(a, b, level)
-            rows, columns = np.indices(matrix.shape)
-            layers_a = [self.layers(a)[i] for i in rows.ravel()]
-            layers_b = [self.layers(b)[j] for j in columns.ravel()]
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "model_a": a,
-                        "layer_a": [layer.name for layer in layers_a],
-                        "path_a": [layer.path for layer in layers_a],
-                        "depth_a": [layer.depth for layer in layers_a],
-                        "model_b": b,
-                        "layer_b": [layer.name for layer in layers_b],
-                        "path_b": [layer.path for layer in layers_b],
-                        "depth_b": [layer.depth for layer in layers_b],
-                        "cka": matrix.ravel(),
-                        "low": low.ravel(),
-                        "high": high.ravel(),
-                    }
-                )
-            )
         return pd.concat(frames, ignore_index=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data for JSON: models, layers, matrices of all pairs with intervals."""
         first = self[self.names[0]]
-        names = self.names
-        return {
-            "models": [
-                {
-                    "name": name,
-                    "layers": [vars(layer) for layer in self.layers(name)],
-                    "accuracy": self[name].accuracy,
-                    "problems": self[name].problems,
-                    "options": self[name].options,
-                }
-                for name in names
-            ],
-            "examples": first.n_examples,
-            "minibatches": len(first.minibatches),
-            "batch_sizes": first.batch_sizes,
-            "estimator": self.estimator,
-            "skipped": first.skipped,
-            "matrices": [
-                {
-                    "a": a,
-                    "b": b,
-                    "cka": _plain(self.matrix(a, b)),
-                    "low": _plain(self.interval(a, b)[0]),
-                    "high": _plain(self.interval(a, b)[1]),
-                }
-                for i, a in enumerate(names)
-                for b in names[i:]
-            ],
-            "similarity": _plain(self.models()),
-        }
+        result: dict[str, Any] = json_safe(
+            {
+                "models": [_described(self[name]) for name in self.names],
+                "examples": first.n_examples,
+                "minibatches": len(first.minibatches),
+                "batch_sizes": first.batch_sizes,
+                "estimator": self.estimator,
+                "skipped": first.skipped,
+                "matrices": [self._matrices(a, b) for i, a in enumerate(self.names) for b in self.names[i:]],
+                "similarity": self.models(),
+            }
+        )
+        return result
+
+    def _matrices(self, a: str, b: str) -> dict[str, Any]:
+        low, high = self.interval(a, b)
+        return {"a": a, "b": b, "cka": self.matrix(a, b), "low": low, "high": high}
 
     def plot(self, a: str | None = None, b: str | None = None) -> Figure:
         """The heatmap of one pair of models, or of every pair where more than two are compared and none is named.
@@ -236,9 +466,16 @@ class Comparison(ModelAnalyses):
         Raises:
             ModuleNotFoundError: matplotlib is not installed: `pip install "cka-plugin[report]"`.
         """
-        from cka_plugin.report.plots import plot
+        from cka_plugin.report.plots import heatmap, pair_grid
 
-        return plot(self, a, b)
+        if a is None and b is None and len(self.names) > 2:
+            return pair_grid(
+                [[self.matrix(first, second) for second in self.names] for first in self.names], self.names
+            )
+        first, second = self.pair(a, b)
+        rep = self[first]
+        title = f"{rep.n_examples:,} examples in minibatches of {rep.batch_sizes[0]}, {self.estimator}"
+        return heatmap(self.matrix(first, second), rep.layers, self.layers(second), first, second, title=title)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one `.safetensors` file with all representations, atomically; `cka_plugin.load` reads it."""
@@ -252,8 +489,17 @@ class Comparison(ModelAnalyses):
         return f"Comparison of {models} on {first.n_examples} examples in {len(first.minibatches)} minibatches"
 
 
-def _plain(array: Floats) -> Any:
-    """Nested lists of floats with None for NaN: JSON has no NaN."""
-    if array.ndim == 1:
-        return [None if not np.isfinite(value) else float(value) for value in array]
-    return [_plain(row) for row in array]
+def _described(model: Representation) -> dict[str, Any]:
+    """A model as plain data."""
+    return {
+        "name": model.name,
+        "layers": model.layers,
+        "accuracy": model.accuracy,
+        "problems": model.problems,
+        "options": model.options,
+    }
+
+
+def _column(sums: Sums, level: float) -> tuple[Floats, Floats, Floats]:
+    low, high = sums.interval(level)
+    return np.asarray(sums.cka()[:, 0]), np.asarray(low[:, 0]), np.asarray(high[:, 0])

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.comparison import Comparison
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number for a table; `-` where there is none.
-
-    Example:
-        >>> number(0.98765), number(float("nan"))
-        ('0.988', '-')
-    """
-    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
-
-
-def interval(low: float, high: float) -> str:
-    """An interval for a table; `-` where there are too few minibatches for one."""
-    return f"{low:.3f} to {high:.3f}" if math.isfinite(low) and math.isfinite(high) else "-"
+from cka_plugin.wording import interval, number
 
 
 def show_table(

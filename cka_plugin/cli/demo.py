@@ -15,9 +15,10 @@ from cka_plugin import sample
 from cka_plugin.analysis.blocks.detector import BlockStructure
 from cka_plugin.analysis.errors.result import ErrorComparison
 from cka_plugin.calls import compare
-from cka_plugin.cli.console import number, show_correspondence, show_table
+from cka_plugin.cli.console import show_correspondence, show_table
 from cka_plugin.comparison import Comparison
 from cka_plugin.tables import short
+from cka_plugin.wording import number
 
 TRANSFORMER = "vit"
 FIRST_CNN = "narrow"
@@ -123,11 +124,9 @@ def show_models(comparison: Comparison) -> None:
 
 def draw(comparison: Comparison, out: Path) -> list[Path]:
     """One picture of all pairs, and one of each pair."""
-    from cka_plugin.report.plots import pair_grid
-
     names = comparison.names
     paths = [out / "all-pairs.png"]
-    pair_grid(comparison).savefig(paths[0])
+    comparison.plot().savefig(paths[0])
     for i, a in enumerate(names):
         for b in names[i:]:
             paths.append(out / f"{a}-{b}.png")

@@ -22,8 +22,9 @@ from cka_plugin.regression.baseline import Baseline, represent_as
 from cka_plugin.regression.diagnosis import meaning_of
 from cka_plugin.regression.result import CheckResult, LayerCheck
 from cka_plugin.regression.thresholds import thresholds_of
-from cka_plugin.representation.representation import Representation, check_comparable, listed
+from cka_plugin.representation.representation import Representation, check_comparable
 from cka_plugin.warnings import CKAWarning
+from cka_plugin.wording import listed
 
 if TYPE_CHECKING:
     from cka_plugin.analysis.errors.result import ErrorComparison

@@ -152,7 +152,8 @@ class CkaRegression:
         if find_spec("matplotlib") is not None:
             from cka_plugin.report.check_plot import plot_check
 
-            plot_check(result).savefig(folder / f"{base}.png", dpi=120)
+            title = f"{result.model} against {result.baseline}"
+            plot_check(result.layers, title).savefig(folder / f"{base}.png", dpi=120)
         self.baselines.reports.append(str(folder / f"{base}.md"))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cka_plugin import tables
-from cka_plugin.cli.console import number
+from cka_plugin.wording import number
 
 if TYPE_CHECKING:
     from cka_plugin.analysis.errors.result import ErrorComparison

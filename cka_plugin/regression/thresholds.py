@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from numbers import Real
 
 from cka_plugin.adapters.base import KINDS, Layer
-from cka_plugin.representation.representation import listed
+from cka_plugin.wording import listed
 
 DEFAULT_MIN_CKA = 0.99
 _DEPTH = re.compile(r"depth:\s*([0-9.]+)\s*-\s*([0-9.]+)")

@@ -3,23 +3,53 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
-
-from cka_plugin.regression.result import CheckResult
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot_check(result: CheckResult) -> Figure:
+class CheckedLayer(Protocol):
+    """What is drawn of a layer; `cka` is NaN where it is undefined, `low` and `high` where there is no interval."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def cka(self) -> float:
+        """CKA with the same layer of the baseline."""
+
+    @property
+    def low(self) -> float:
+        """Lower limit of its interval."""
+
+    @property
+    def high(self) -> float:
+        """Upper limit."""
+
+    @property
+    def threshold(self) -> float:
+        """The lowest CKA that passes."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it does."""
+
+
+def plot_check(rows: Sequence[CheckedLayer], title: str = "") -> Figure:
     """Draw a check.
+
+    Args:
+        rows: one a layer, in the order in which they fire: `CheckResult.layers`.
+        title: over the picture.
 
     Returns:
         A matplotlib figure (`.savefig(path)`), made without touching pyplot's state.
     """
     from matplotlib.figure import Figure
 
-    rows = result.layers
     places = range(len(rows))
     figure = Figure(figsize=(max(5.0, 1.5 + 0.28 * len(rows)), 4.5), layout="constrained")
     axes = figure.subplots()
@@ -36,6 +66,6 @@ def plot_check(result: CheckResult) -> Figure:
     axes.step(places, [row.threshold for row in rows], where="mid", color="black", linestyle="--", label="threshold")
     axes.set_xticks(list(places), [row.name for row in rows], rotation=90)
     axes.set_ylabel("CKA with the baseline")
-    axes.set_title(f"{result.model} against {result.baseline}")
+    axes.set_title(title)
     axes.legend()
     return figure

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from cka_plugin.comparison import Comparison
-
 COLORS = "magma"
 MOST_TICKS = 26  # more labels than this would overlap: every second, third, ... is shown
 
@@ -34,12 +32,11 @@ def heatmap(
     """CKA of every layer of one model (vertical, from the bottom) with every layer of another (horizontal).
 
     Colours span 0 to 1; values outside, which unbiased CKA may have, are drawn in the end colours and marked by the
-    pointed
-    ends of the colour bar. Layers without a similarity (NaN) are grey.
+    pointed ends of the colour bar. Layers without a similarity (NaN) are grey.
 
     Args:
         matrix: (layers_a, layers_b).
-        layers_a: their layers, for the labels.
+        layers_a: their layers, for the labels; without any, none is labelled.
         layers_b: likewise.
         name_a: name of the model on the vertical axis.
         name_b: on the horizontal axis.
@@ -72,9 +69,13 @@ def heatmap(
     return figure  # type: ignore[return-value]
 
 
-def pair_grid(comparison: Comparison) -> Figure:
-    """The heatmap of every model with every other, and with itself on the diagonal."""
-    names = comparison.names
+def pair_grid(matrices: Sequence[Sequence[Floats]], names: Sequence[str]) -> Figure:
+    """The heatmap of every model with every other, and with itself on the diagonal.
+
+    Args:
+        matrices: one row a model, in it one (layers_a, layers_b) matrix a model.
+        names: of the models.
+    """
     count = len(names)
     side = float(np.clip(12.0 / count, 1.6, 4.5))
     figure = new_figure(side * count + 1.2, side * count)
@@ -82,10 +83,8 @@ def pair_grid(comparison: Comparison) -> Figure:
     for row, a in enumerate(names):
         for column, b in enumerate(names):
             axes = figure.add_subplot(count, count, row * count + column + 1)
-            heatmap(comparison.matrix(a, b), comparison.layers(a), comparison.layers(b), axes=axes, bar=False)
+            heatmap(matrices[row][column], [], [], axes=axes, bar=False)
             image = axes.images[0]
-            axes.set_xticks([])
-            axes.set_yticks([])
             if row == count - 1:
                 axes.set_xlabel(b)
             if column == 0:
@@ -93,17 +92,6 @@ def pair_grid(comparison: Comparison) -> Figure:
     if image is not None:
         figure.colorbar(image, ax=figure.axes, label="CKA", fraction=0.03, pad=0.02)
     return figure
-
-
-def plot(comparison: Comparison, a: str | None = None, b: str | None = None) -> Figure:
-    """One pair where it is named (or there are two models or fewer); every pair otherwise."""
-    if a is None and b is None and len(comparison.names) > 2:
-        return pair_grid(comparison)
-    first, second = comparison.pair(a, b)
-    first_rep = comparison[first]
-    title = f"{first_rep.n_examples:,} examples in minibatches of {first_rep.batch_sizes[0]}, {comparison.estimator}"
-    matrix = comparison.matrix(first, second)
-    return heatmap(matrix, comparison.layers(first), comparison.layers(second), first, second, title=title)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -114,7 +102,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def _ticks(axes: Any, side: str, layers: Sequence[Layer]) -> None:
-    step = math.ceil(len(layers) / MOST_TICKS)
+    step = max(1, math.ceil(len(layers) / MOST_TICKS))
     places = list(range(0, len(layers), step))
     labels = [layers[place].name for place in places]
     if side == "x":

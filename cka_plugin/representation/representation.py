@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cka_plugin.adapters.base import Layer
 from cka_plugin.core.similarity import DEGENERATE, self_products
 from cka_plugin.storage.vectors import VectorStore, budget_bytes, release
+from cka_plugin.wording import listed
 
 ExampleId: TypeAlias = int | str
 Array: TypeAlias = npt.NDArray[Any]
@@ -190,19 +191,6 @@ class Representation:
             ValueError: a part is missing, given twice, or of another model, data or options.
         """
         return merge(parts, max_memory)
-
-
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names for a message: all of them, or the first and last with the number left out between.
-
-    Example:
-        >>> listed([f"blocks.{i}" for i in range(40)], most=4)
-        'blocks.0, blocks.1, ... (36 more), blocks.38, blocks.39'
-    """
-    if len(names) <= most:
-        return ", ".join(names)
-    half = most // 2
-    return ", ".join([*names[:half], f"... ({len(names) - 2 * half} more)", *names[-half:]])
 
 
 class ScaleKeeper:
