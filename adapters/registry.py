@@ -7,78 +7,32 @@ timm, transformers and torchvision come with the package; others join by an entr
 from __future__ import annotations
 
 import difflib
-import warnings
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from cka_plugin.adapters.base import (
-    GRANULARITIES,
-    Adapter,
-    Layer,
-    Preparation,
-    leaf_layers,
-    spread_depths,
-    tower,
-    unwrap,
-)
+from cka_plugin.adapters.base import Adapter, Layer, Preparation
 from cka_plugin.adapters.generic.adapter import GenericAdapter
+from cka_plugin.adapters.known import BUILT_IN, known_adapters, known_owner, register_adapter
+from cka_plugin.adapters.layer import GRANULARITIES
+from cka_plugin.adapters.modules import leaf_layers, unwrap
+from cka_plugin.adapters.naming import spread_depths, tower
 
-ENTRY_POINT_GROUP = "cka_plugin.adapters"
 PREFIXES = {"hf": "transformers", "huggingface": "transformers"}  # besides each adapter's own name
-_BUILT_IN = ("timm", "transformers", "torchvision")
 
-_registered: list[Adapter] = []
-_discovered: list[Adapter] | None = None
 _generic = GenericAdapter()
-
-
-def register_adapter(adapter: Adapter) -> None:
-    """Add an adapter; it is asked before those that come with the package, the latest first.
-
-    Args:
-        adapter: an instance of `Adapter`, with a `name` of its own.
-
-    Raises:
-        TypeError: what was given is not an `Adapter`.
-        ValueError: it has no name.
-    """
-    if not isinstance(adapter, Adapter):
-        raise TypeError(f"register_adapter takes an instance of cka_plugin.adapters.Adapter; given {adapter!r}")
-    if not adapter.name:
-        raise ValueError(f"the adapter {adapter!r} has no name: set its `name`")
-    _registered[:] = [a for a in _registered if a.name != adapter.name]
-    _registered.insert(0, adapter)
 
 
 def adapters() -> list[Adapter]:
     """All adapters in the order in which they are asked: registered, by entry point, built in, generic."""
-    global _discovered
-    if _discovered is None:
-        found: dict[str, Adapter] = {}
-        for entry in entry_points(group=ENTRY_POINT_GROUP):
-            try:
-                found.setdefault(entry.name, entry.load()())
-            except Exception as error:  # a stranger's package must not take everyone else's models away
-                if entry.name in _BUILT_IN:
-                    raise
-                warnings.warn(
-                    f"the adapter {entry.name!r} ({entry.value}) is left out, as it cannot be loaded: "
-                    f"{type(error).__name__}: {error}",
-                    stacklevel=2,
-                )
-        third_parties = [a for name, a in found.items() if name not in _BUILT_IN]
-        _discovered = third_parties + [found[name] for name in _BUILT_IN if name in found]
-    return [*_registered, *_discovered, _generic]
+    return [*known_adapters(), _generic]
 
 
 def adapter_of(model: nn.Module) -> Adapter:
     """The adapter that owns `model` (looked at without its wrappers); `generic` where none does."""
-    inner, _ = unwrap(model)
-    return next(adapter for adapter in adapters() if adapter.owns(inner))
+    return known_owner(unwrap(model)[0]) or _generic
 
 
 def layers(model: nn.Module, granularity: str = "block") -> list[Layer]:
@@ -144,7 +98,7 @@ def resolve(name: str) -> tuple[Adapter, str]:
 
 
 def _installed(framework: str) -> bool:
-    return framework not in _BUILT_IN or find_spec(framework) is not None
+    return framework not in BUILT_IN or find_spec(framework) is not None
 
 
 def _usable(adapter: Adapter, name: str) -> Adapter:
@@ -161,7 +115,7 @@ def unknown_name(name: str) -> str:
     candidates = sorted({known for adapter in present for known in adapter.list_names()})
     near = difflib.get_close_matches(name, candidates, n=3, cutoff=0.6)
     hint = f"; did you mean {', '.join(near)}?" if near else ""
-    absent = [framework for framework in _BUILT_IN if not _installed(framework)]
+    absent = [framework for framework in BUILT_IN if not _installed(framework)]
     hint += f" ({', '.join(absent)} not installed: pip install 'cka-plugin[all]')" if absent else ""
     return (
         f"unknown model {name!r}{hint} (for a model of the Hugging Face hub write 'hf:{name}'; a local Hugging "

@@ -13,6 +13,8 @@ from torch import nn
 from cka_plugin.adapters.base import Adapter, Layer, Preparation
 from cka_plugin.adapters.generic.parts import Parts
 from cka_plugin.adapters.generic.runs import Run, find_runs, fires, has_weights, is_weight_layer, join, weight_count
+from cka_plugin.adapters.known import known_owner
+from cka_plugin.adapters.modules import is_activation, is_norm
 
 
 class GenericAdapter(Adapter):
@@ -200,29 +202,26 @@ def _units(parts: Parts) -> dict[str, str]:
     current: str | None = None
     for path, times in parts.calls.items():
         module = parts.module(path)
-        name = type(module).__name__
         if is_weight_layer(module) and not isinstance(module, nn.MultiheadAttention):
             units[path] = current = path
             continue
         listed = current is not None and current.rpartition(".")[0] == path.rpartition(".")[0]
         listed = listed and type(parts.module(path.rpartition(".")[0])) is nn.Sequential
-        joins = "Norm" in name or type(module).__module__ == "torch.nn.modules.activation"
+        joins = is_norm(module) or is_activation(module)
         if current is not None and joins and times == 1 and (parts.followed or listed):
             units[current] = path
-        elif "Dropout" not in name:
+        elif "Dropout" not in type(module).__name__:
             current = None
     return units
 
 
 def _known_inside(model: nn.Module) -> tuple[str, Adapter] | None:
     """The path of the one module inside that belongs to a known framework and is most of the model, and its adapter."""
-    from cka_plugin.adapters.registry import adapters  # the registry knows this file
-
-    known = [adapter for adapter in adapters() if adapter.name != GenericAdapter.name]
     found: list[tuple[str, Adapter]] = []
     for path, module in model.named_modules():
         if path and not any(path.startswith(f"{outer}.") for outer, _ in found):
-            found += [(path, adapter) for adapter in known if adapter.owns(module)][:1]
+            owner = known_owner(module)
+            found += [] if owner is None else [(path, owner)]
     if len(found) != 1 or 2 * weight_count(model.get_submodule(found[0][0])) < weight_count(model):
         return None
     path, adapter = found[0]

@@ -10,8 +10,10 @@ from functools import cached_property
 
 from torch import nn
 
-from cka_plugin.adapters.base import Layer, is_leaf, leaves, spread_depths
 from cka_plugin.adapters.generic.runs import fires, has_weights, is_pure, join, weight_count
+from cka_plugin.adapters.layer import Layer
+from cka_plugin.adapters.modules import is_leaf, is_norm, leaves
+from cka_plugin.adapters.naming import spread_depths
 from cka_plugin.adapters.order.calls import call_order
 from cka_plugin.adapters.order.firing import firing_order
 
@@ -79,7 +81,7 @@ class Parts:
 
     def by_path(self, path: str) -> Layer:
         """A part that goes by its path."""
-        return Layer(path, path, "norm" if "Norm" in type(self.module(path)).__name__ else "module", 0.0)
+        return Layer(path, path, "norm" if is_norm(self.module(path)) else "module", 0.0)
 
     def in_order(self, layers: Sequence[tuple[int, Layer]]) -> list[Layer]:
         """Layers by their positions, with depths, every name once."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from cka_plugin.adapters.base import is_leaf, leaves
+from cka_plugin.adapters.modules import is_leaf, leaves
 
 # A run that holds less than this share of the weights of the largest run is part of a stem, neck or head.
 SMALLEST_RUN = 0.05

@@ -1,9 +1,8 @@
 """In which order a module calls its children, read from the source of its `forward`.
 
-transformers registers modules in no particular order (an embedding's norm after the blocks, a final norm before
-them), and
-its forward passes depend too much on their data to be followed without it. But they are written plainly: children are
-called as `self.name(...)`, from the top of `forward` to its end, and blocks in a loop over `self.layers`.
+transformers registers modules in no particular order (an embedding's norm after the blocks, a final norm before them),
+and its forward passes depend too much on their data to be followed without it. But they are written plainly: children
+are called as `self.name(...)`, from the top of `forward` to its end, and blocks in a loop over `self.layers`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from cka_plugin.adapters.timm.kinds import CONTAINERS, CONVOLUTIONS, is_norm, parent
+from cka_plugin.adapters.modules import is_norm
+from cka_plugin.adapters.timm.kinds import CONTAINERS, CONVOLUTIONS, parent
 
 # Where the last module before the blocks is not what enters them: it fires per branch or stage, or after the first one.
 STEM_FOR: dict[str, str] = {

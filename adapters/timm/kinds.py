@@ -1,30 +1,16 @@
-"""What kind of layer a module of timm is: norm, activation, single layer, convolution with its norm."""
+"""What kind of layer a module of timm is: a single layer, a convolution with its norm."""
 
 from __future__ import annotations
 
 from torch import nn
 
+from cka_plugin.adapters.modules import is_activation, is_norm
+
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
-def is_norm(module: nn.Module) -> bool:
-    """A norm layer, with the activation that timm builds into some (`BatchNormAct2d`).
-
-    Example:
-        >>> is_norm(nn.LayerNorm(2)), is_norm(nn.Sequential(nn.LayerNorm(2)))
-        (True, False)
-    """
-    within = (isinstance(child, nn.Identity | nn.Dropout) or is_activation(child) for child in module.children())
-    return "Norm" in type(module).__name__ and all(within)
-
-
-def is_activation(module: nn.Module) -> bool:
-    """An activation of torch or of timm."""
-    return type(module).__module__.startswith(("torch.nn.modules.activation", "timm.layers.activations"))
-
-
-def is_leaf(module: nn.Module) -> bool:
+def is_single(module: nn.Module) -> bool:
     """A single layer: a module without children, or a norm with its activation."""
     return is_norm(module) or not any(True for _ in module.children())
 

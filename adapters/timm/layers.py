@@ -8,18 +8,12 @@ from typing import Any
 
 from torch import nn
 
-from cka_plugin.adapters.base import Layer, spread_depths
+from cka_plugin.adapters.layer import Layer
+from cka_plugin.adapters.modules import is_activation, is_norm
+from cka_plugin.adapters.naming import spread_depths
 from cka_plugin.adapters.timm.ends import final_norm_of, head_of, stem_of
 from cka_plugin.adapters.timm.groups import Groups, block_groups, cannot_tell, feature_info, has_stages
-from cka_plugin.adapters.timm.kinds import (
-    CONTAINERS,
-    CONVOLUTIONS,
-    is_activation,
-    is_conv_norm,
-    is_leaf,
-    is_norm,
-    parent,
-)
+from cka_plugin.adapters.timm.kinds import CONTAINERS, CONVOLUTIONS, is_conv_norm, is_single, parent
 
 
 @dataclass(frozen=True)
@@ -133,7 +127,7 @@ def _read(model: nn.Module, modules: Mapping[str, nn.Module]) -> _Read:
 def _read_features(model: nn.Module, modules: Mapping[str, nn.Module]) -> _Read:
     """The stages of a `features_only` model, whose parts go by their path with underscores."""
     paths = [name.replace(".", "_") for name, _ in feature_info(model)]
-    stages = [path for path in paths if path in modules and not is_leaf(modules[path])]
+    stages = [path for path in paths if path in modules and not is_single(modules[path])]
     found = _blocks_inside(modules, stages)
     if not stages or found is None:
         raise ValueError(cannot_tell(model, "its features_only form does not say which of its parts are blocks"))
@@ -217,9 +211,9 @@ def _real_blocks(modules: Mapping[str, nn.Module], paths: Sequence[str]) -> list
     blocks of a stage: that is its downsampling. Where all are single layers the network is plain: each convolution with
     its norm and activation is a block, taken where its last one fires.
     """
-    if all(is_leaf(modules[path]) for path in paths):
+    if all(is_single(modules[path]) for path in paths):
         return _plain_units(modules, paths)
-    blocks = [path for path in paths if not is_leaf(modules[path])]
+    blocks = [path for path in paths if not is_single(modules[path])]
     if len(blocks) > 1 and is_conv_norm(modules[blocks[0]]) and not is_conv_norm(modules[blocks[1]]):
         blocks = blocks[1:]
     return blocks

@@ -12,8 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cka_plugin.adapters.hub import cached_if_unreachable
-
-_SHOWN = 5  # keys named in a report of what does not fit
+from cka_plugin.adapters.weights import misfit
 
 
 def build(name: str, *, pretrained: bool, checkpoint: str | None, **model_kwargs: Any) -> nn.Module:
@@ -102,7 +101,7 @@ def fit_checkpoint(model: nn.Module, state: Mapping[str, Tensor], what: str) -> 
     Raises:
         ValueError: it does not; the message starts with `what` and lists missing, unexpected and misshapen keys.
     """
-    report = misfit(model, state)
+    report = misfit(model.state_dict(), state)
     if report:
         translate = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
         failure: Exception | None = None
@@ -111,26 +110,8 @@ def fit_checkpoint(model: nn.Module, state: Mapping[str, Tensor], what: str) -> 
                 state = translate(dict(state), model)
             except (KeyError, IndexError, ValueError, RuntimeError, AttributeError, TypeError) as error:
                 failure = error  # a file of another family: what does not fit says more than where the filter broke
-        if failure is not None or translate is None or misfit(model, state):
+        if failure is not None or translate is None or misfit(model.state_dict(), state):
             raise ValueError(
                 f"{what}: {report}; build what it was trained as (with model_kwargs such as num_classes=...)"
             ) from failure
     model.load_state_dict(state, strict=False)
-
-
-def misfit(model: nn.Module, state: Mapping[str, Tensor]) -> str:
-    """What of a state dict does not fit a model; empty where all does. BatchNorm's counters may be missing."""
-    own = model.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in own]
-    misshapen = [
-        f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
-        for key in own
-        if key in state and own[key].shape != state[key].shape
-    ]
-    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
-    return "; ".join(f"{len(keys)} {kind} ({_some(keys)})" for kind, keys in kinds.items() if keys)
-
-
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")

@@ -1,7 +1,7 @@
 """Hugging Face transformers: models by hub name, local folder, or model type (`hf:bert`, untrained).
 
-How they are built is in `transformers_loading`, the layer map in `transformers_layers`, what goes into a model and
-comes out of it in `transformers_inputs`.
+How they are built is in `loading`, the layer map in `layers`, what goes into a model and
+comes out of it in `inputs`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TransformersAdapter(Adapter):
     def load(
         self, name: str, *, pretrained: bool = True, checkpoint: str | None = None, **model_kwargs: Any
     ) -> nn.Module:
-        """Build a model; see `transformers_loading.build` for names, arguments and errors."""
+        """Build a model; see `loading.build` for names, arguments and errors."""
         from cka_plugin.adapters.transformers.loading import build
 
         return build(name, pretrained=pretrained, checkpoint=checkpoint, **model_kwargs)

@@ -1,8 +1,8 @@
 """Which modules of a Hugging Face model are its blocks, read from what transformers says of it.
 
 transformers says it in two places: `_can_record_outputs` names the classes whose outputs are the hidden states, and the
-configuration counts the layers. Where a type says neither, or something other than its blocks, `transformers_special`
-says it. Models of timm inside a model are left to the adapter of timm.
+configuration counts the layers. Where a type says neither, or something other than its blocks, `special`
+says it. Models of other frameworks inside a model (of timm, mostly) are left to the adapters of those.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 
 from torch import nn
 
+from cka_plugin.adapters.base import Adapter
+from cka_plugin.adapters.known import known_owner
 from cka_plugin.adapters.transformers.special import SAID_FOR, numbered
 
 COUNTS = (
@@ -29,7 +31,7 @@ class Tower:
     """A run of blocks, in stages where the network has them.
 
     Attributes:
-        container: path of what holds the blocks or stages: a list, or a model of timm.
+        container: path of what holds the blocks or stages: a list, or a model of another framework.
         stages: the blocks' paths, stage by stage; one entry where there are no stages.
         staged: whether there are.
         said_by: what the blocks were read from.
@@ -53,8 +55,8 @@ class Tower:
 
 def find_towers(model: nn.Module, prefix: str = "") -> list[Tower]:
     """The runs of blocks of `model` and of the models inside it, in the order of definition."""
-    if is_timm(model):
-        return _of_timm(model, prefix)
+    if is_foreign(model):
+        return _of_foreign(model, prefix)
     own = _said(model) or _grouped(model, _recorded(model), "recorded") or _grouped(model, _counted(model), "counted")
     own += _grouped(model, _beside(model, [path for tower in own for path in tower.blocks]), "counted")
     towers = [_below(tower, prefix) for tower in own]
@@ -238,7 +240,7 @@ def _common(stages: list[list[str]]) -> str:
 
 
 def submodels(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The nearest models, of transformers or timm, inside `model`."""
+    """The nearest models, of transformers or another known framework, inside `model`."""
     for name, child in model.named_children():
         here = f"{path}.{name}" if path else name
         if _is_model(child):
@@ -259,22 +261,28 @@ def region(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
 def _is_model(module: nn.Module) -> bool:
     from transformers import PreTrainedModel
 
-    return isinstance(module, PreTrainedModel) or is_timm(module)
+    return isinstance(module, PreTrainedModel) or is_foreign(module)
 
 
-def is_timm(module: nn.Module) -> bool:
-    return any(cls.__module__.startswith("timm.models") for cls in type(module).__mro__)
+def is_foreign(module: nn.Module) -> bool:
+    """Whether a module is a model of another known framework."""
+    return _foreign_adapter(module) is not None
 
 
-def _of_timm(model: nn.Module, prefix: str) -> list[Tower]:
-    """The tower of a model of timm, as its own adapter maps it."""
-    from cka_plugin.adapters.timm.adapter import TimmAdapter
+def _foreign_adapter(module: nn.Module) -> Adapter | None:
+    owner = known_owner(module)
+    return None if owner is None or owner.name == "transformers" else owner
 
+
+def _of_foreign(model: nn.Module, prefix: str) -> list[Tower]:
+    """The tower of a model of another framework, as its own adapter maps it."""
+    adapter = _foreign_adapter(model)
+    assert adapter is not None
     stages: dict[str, list[str]] = {}
     ends: dict[str, str] = {}
-    for layer in TimmAdapter().layers(model):
+    for layer in adapter.layers(model):
         if layer.kind == "block":
             stages.setdefault(layer.name.rpartition(".blocks.")[0], []).append(prefix + layer.path)
         else:
             ends[layer.kind] = prefix + layer.path
-    return [Tower(prefix.removesuffix("."), list(stages.values()), "" not in stages, "timm", ends=ends)]
+    return [Tower(prefix.removesuffix("."), list(stages.values()), "" not in stages, adapter.name, ends=ends)]

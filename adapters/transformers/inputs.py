@@ -1,8 +1,8 @@
 """What a Hugging Face model takes, and how raw examples become it.
 
 Which kinds of input a type takes is read off the signature of its `forward`; tokenizer, image processor and feature
-extractor come from where the model came from (`transformers_processors`), and make of each kind what the model takes
-(`transformers_parts`). Running the model and masking its sequences are `transformers_forward` and `transformers_masks`.
+extractor come from where the model came from (`processors`), and make of each kind what the model takes
+(`parts`). Running the model and masking its sequences are `forward` and `masks`.
 """
 
 from __future__ import annotations

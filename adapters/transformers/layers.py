@@ -1,6 +1,6 @@
 """The layers of a Hugging Face model under their common names.
 
-Which modules are blocks says `transformers_blocks`. The path components in which two runs of blocks differ name their
+Which modules are blocks is said in `blocks`. The path components in which two runs of blocks differ name their
 towers. What `forward` calls last before a run is its `embed` or `stem`, the norm it calls first after it is its `norm`,
 and the module that gives the logits is `head`.
 """
@@ -13,9 +13,11 @@ from dataclasses import replace
 
 from torch import nn
 
-from cka_plugin.adapters.base import Layer, spread_depths
+from cka_plugin.adapters.layer import Layer
+from cka_plugin.adapters.modules import is_norm
+from cka_plugin.adapters.naming import spread_depths
 from cka_plugin.adapters.order.calls import around, mentions
-from cka_plugin.adapters.transformers.blocks import Tower, find_towers, is_timm, submodels
+from cka_plugin.adapters.transformers.blocks import Tower, find_towers, is_foreign, submodels
 from cka_plugin.adapters.transformers.special import EMBEDDED_BY, HEAD_INSIDE, NORM_BETWEEN_BLOCKS
 from cka_plugin.adapters.transformers.towers import common_word, name_towers
 
@@ -60,9 +62,9 @@ def towers_of(model: nn.Module) -> list[Tower]:
     towers = find_towers(model)
     if not towers:
         raise ValueError(
-            f"cannot tell the blocks of {type(model).__name__}: it records no hidden states, and none of its "
-            "module lists is "
-            'as long as its configuration counts layers; granularity="module" compares every leaf module instead'
+            f"cannot tell the blocks of {type(model).__name__}: it records no hidden states, and none of its module "
+            'lists is as long as its configuration counts layers; granularity="module" compares every leaf module '
+            "instead"
         )
     return name_towers(model, towers)
 
@@ -113,12 +115,6 @@ def _depth(path: str) -> int:
 
 def _within(path: str, outer: str) -> bool:
     return path == outer or path.startswith(f"{outer}.")
-
-
-def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a norm, with the activation that some have built in."""
-    within = all(not any(True for _ in child.parameters()) for child in module.children())
-    return "Norm" in type(module).__name__ and within
 
 
 def _join(path: str, name: str) -> str:
@@ -219,7 +215,7 @@ def find_head(model: nn.Module, towers: list[Tower]) -> str | None:
         if named is not None:
             return named
     for path, inner in submodels(model):
-        if not is_timm(inner) and (found := find_head(inner, _inside(towers, path))) is not None:
+        if not is_foreign(inner) and (found := find_head(inner, _inside(towers, path))) is not None:
             return _join(path, found)
     return None
 

@@ -1,8 +1,7 @@
 """Blocks of the model types that neither record them nor count them, or count something other than blocks.
 
 Each entry gives paths, `*` standing for a number (of two, the first is the stage), or a function of the model that
-gives
-the paths of the blocks, stage by stage.
+gives the paths of the blocks, stage by stage.
 """
 
 from __future__ import annotations

@@ -66,11 +66,11 @@ def branch_parameters(block: nn.Module, keep_norms: bool = False) -> list[nn.Par
     """
     spared = {id(p) for name in PATHS for p in _parameters_of(getattr(block, name, None))}
     if keep_norms:
-        spared |= {id(p) for module in block.modules() if is_norm(module) for p in module.parameters(recurse=False)}
+        spared |= {id(p) for module in block.modules() if normalises(module) for p in module.parameters(recurse=False)}
     return [p for p in block.parameters() if id(p) not in spared]
 
 
-def is_norm(module: nn.Module) -> bool:
+def normalises(module: nn.Module) -> bool:
     """Whether a module normalises: batch, layer, group, RMS."""
     return "norm" in type(module).__name__.lower() or isinstance(module, nn.modules.batchnorm._BatchNorm)
 
@@ -146,7 +146,7 @@ def what_is_left(block: nn.Module, x: Tensor | None, y: Tensor | None, kept_norm
         with contextlib.suppress(Exception):  # a module without parameters that is no function of one tensor
             if _same(module(x.clone()), y):
                 return "identity and activation"
-    return "identity and norm" if kept_norms and any(map(is_norm, block.modules())) else None
+    return "identity and norm" if kept_norms and any(map(normalises, block.modules())) else None
 
 
 def why_nothing(x: Tensor | None, y: Tensor | None) -> str:

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 import cka_plugin as cka
-from cka_plugin.adapters import Adapter, Layer, adapter_of, layers, load_model, register_adapter, resolve
+from cka_plugin.adapters import Adapter, Layer, adapter_of, known, layers, load_model, register_adapter, resolve
 from cka_plugin.adapters import registry as adapters
 
 
@@ -40,8 +40,8 @@ class SpecialAdapter(Adapter):
 @pytest.fixture(autouse=True)
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a test registers is gone after it."""
-    monkeypatch.setattr(adapters, "_registered", [])
-    monkeypatch.setattr(adapters, "_discovered", None)
+    monkeypatch.setattr(known, "_registered", [])
+    monkeypatch.setattr(known, "_discovered", None)
 
 
 # Registered adapters

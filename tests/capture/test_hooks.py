@@ -81,9 +81,9 @@ class OneLayer(Adapter):
 
 @pytest.fixture
 def chain_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cka_plugin.adapters import registry
+    from cka_plugin.adapters import known
 
-    monkeypatch.setattr(registry, "_registered", [])
+    monkeypatch.setattr(known, "_registered", [])
     register_adapter(OneLayer())
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Layer, first_tensor, tower
-from cka_plugin.adapters.transformers.layers import is_norm
+from cka_plugin.adapters.modules import is_norm
 from tests.support.meta_run import meta_run
 from tests.support.transformers_dummies import dummies, fitted
 

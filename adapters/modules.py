@@ -1,0 +1,124 @@
+"""Trees of modules, of whatever framework: what a wrapper holds, which modules are leaves, which normalise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from cka_plugin.adapters.layer import Layer
+from cka_plugin.adapters.naming import spread_depths
+
+
+def unwrap(model: nn.Module) -> tuple[nn.Module, str]:
+    """What a compiled, data-parallel or averaged model wraps, and the prefix of its paths inside the wrapper.
+
+    `torch.compile`, `DataParallel`, `DistributedDataParallel`, `AveragedModel` and PEFT wrappers are looked through.
+    What computes something else without its wrapper is left as it is: learned prompts of PEFT, shards of FSDP; and so
+    is what is no wrapper: weights that accelerate has spread over devices, quantised layers, traced graphs.
+
+    Example:
+        >>> inner, prefix = unwrap(nn.DataParallel(nn.Linear(2, 2)))
+        >>> type(inner).__name__, prefix
+        ('Linear', 'module.')
+    """
+    prefix = ""
+    while True:
+        wrapper: Any = model
+        inner: Any = None
+        if isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            inner, step = wrapper._orig_mod, "_orig_mod."
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel | AveragedModel):
+            inner, step = wrapper.module, "module."
+        elif type(model).__module__.split(".")[0] == "peft" and hasattr(model, "get_base_model"):
+            config = getattr(model, "active_peft_config", None)  # a mixture of adapters has none
+            if not getattr(config, "is_prompt_learning", False):
+                inner = wrapper.get_base_model()
+                step = next(f"{path}." for path, module in model.named_modules() if module is inner)
+        if inner is None:
+            return model, prefix
+        model, prefix = inner, prefix + step
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Whether nothing of interest fires inside a module.
+
+    `MultiheadAttention` reads the weights of its projection without calling it; what is parametrized (weight norm)
+    computes weights inside, not activations; quantised layers keep their packed weights in a module.
+
+    Example:
+        >>> is_leaf(nn.Linear(2, 2)), is_leaf(nn.MultiheadAttention(4, 2)), is_leaf(nn.Sequential(nn.ReLU()))
+        (True, True, False)
+    """
+    children = {name for name, _ in module.named_children()}
+    return isinstance(module, nn.MultiheadAttention) or children <= {"parametrizations", "_packed_params"}
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module is a norm, with the activation or dropout that some have built in, and nothing else.
+
+    Example:
+        >>> is_norm(nn.LayerNorm(2)), is_norm(nn.Sequential(nn.LayerNorm(2)))
+        (True, False)
+    """
+    return "Norm" in type(module).__name__ and all(
+        is_activation(child) or not any(True for _ in child.parameters()) for child in module.children()
+    )
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Whether a module is an activation function, learned (`PReLU`) or not; an attention is none.
+
+    Example:
+        >>> is_activation(nn.PReLU()), is_activation(nn.MultiheadAttention(2, 1))
+        (True, False)
+    """
+    homes = ("torch.nn.modules.activation", "timm.layers.activations")
+    return type(module).__module__.startswith(homes) and not isinstance(module, nn.MultiheadAttention)
+
+
+def leaves(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The leaf modules in `module`, itself included, each once, with their paths, in the order of definition.
+
+    Example:
+        >>> [path for path, _ in leaves(nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU())), "net")]
+        ['net.0', 'net.1.0']
+    """
+    inside = ""  # of which leaf the modules that follow are parts
+    for below, child in module.named_modules(prefix=path):
+        if inside and below.startswith(inside):
+            continue
+        if is_leaf(child):
+            inside = f"{below}."
+            yield below, child
+
+
+def leaf_layers(model: nn.Module, coarse: Sequence[Layer] = ()) -> list[Layer]:
+    """Every leaf module of `model`, `nn.Identity` excepted, in the order of definition: `module` granularity.
+
+    A leaf inside a layer of `coarse` (block granularity) is named after it: `stages.0.blocks.1.conv1`; others by their
+    path. Which of them fire, and in which order, only a forward pass tells.
+
+    Example:
+        >>> [l.name for l in leaf_layers(nn.Sequential(nn.Linear(2, 2), nn.Identity(), nn.ReLU()))]
+        ['0', '2']
+    """
+    prefixes = sorted(((l.path, l.name) for l in coarse if l.path), key=lambda pair: -len(pair[0]))
+    names: list[str] = []
+    paths: list[str] = []
+    for path, module in leaves(model):
+        if not path:  # the model itself is one leaf
+            return [Layer("module", "", "module", 0.0)]
+        if isinstance(module, nn.Identity):
+            continue
+        start, common = next((p for p in prefixes if path == p[0] or path.startswith(p[0] + ".")), (path, path))
+        paths.append(path)
+        names.append(common + path[len(start) :])
+    unique = len(set(names)) == len(names)
+    chosen = names if unique else paths
+    return spread_depths([Layer(n, p, "module", 0.0) for n, p in zip(chosen, paths, strict=True)])
+
+
+__all__ = ["is_activation", "is_leaf", "is_norm", "leaf_layers", "leaves", "unwrap"]
