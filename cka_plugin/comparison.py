@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.blocks.result import BlockStructure
     from cka_plugin.analysis.blocks.uniqueness import BlockUniqueness
     from cka_plugin.analysis.components.dominance import WithoutDominant
-    from cka_plugin.analysis.correspondence import Correspondence, Difference
+    from cka_plugin.analysis.correspondence import Correspondence
+    from cka_plugin.analysis.difference import Difference
     from cka_plugin.analysis.errors.agreement import ErrorMatrices, SimilarityAndErrors
     from cka_plugin.analysis.errors.group_result import GroupComparison
     from cka_plugin.analysis.errors.result import ErrorComparison
@@ -181,7 +182,7 @@ class Comparison:
             >>> comparison.difference(("a", "0", "b", "0"), ("a", "0", "b", "0"))
             The CKA differ by +0.000 [+0.000, +0.000], p = 1.000
         """
-        from cka_plugin.analysis.correspondence import difference
+        from cka_plugin.analysis.difference import difference
 
         sums, cells = [], []
         for a, layer_a, b, layer_b in (first, second):
@@ -342,13 +343,13 @@ class Comparison:
         Args:
             groups: the group of each model: {model: group}, or one label a model in the order of `names`; two groups of
                 at least two models.
-            options: `alternative`, `permutations`, `seed` of `analysis.statistics.permutation.within_between`.
+            options: `alternative`, `permutations`, `seed` of `analysis.statistics.model_groups.within_between`.
 
         Raises:
             ValueError: not two groups of two or more, or a model without a group.
         """
         from cka_plugin.analysis.errors.of_models import group_of_each
-        from cka_plugin.analysis.statistics.permutation import within_between
+        from cka_plugin.analysis.statistics.model_groups import within_between
 
         return within_between(self.models(), group_of_each(self.names, groups), **options)
 

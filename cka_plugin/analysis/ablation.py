@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike
 
 from cka_plugin import tables
 from cka_plugin.analysis.errors.predictions import to_labels
-from cka_plugin.analysis.statistics.tests import check_fraction, mcnemar, tango_interval
+from cka_plugin.analysis.statistics.intervals import check_fraction, tango_interval
+from cka_plugin.analysis.statistics.paired import mcnemar
 
 if TYPE_CHECKING:
     import pandas as pd

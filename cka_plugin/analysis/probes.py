@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cka_plugin import tables
 from cka_plugin.analysis.errors.predictions import to_labels
-from cka_plugin.analysis.statistics.tests import mcnemar
+from cka_plugin.analysis.statistics.paired import mcnemar
 
 if TYPE_CHECKING:
     import pandas as pd

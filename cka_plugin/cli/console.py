@@ -7,6 +7,7 @@ from typing import Any
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.comparison import Comparison
+from cka_plugin.core.similarity import MIN_MINIBATCHES
 from cka_plugin.wording import interval, number
 
 
@@ -99,5 +100,5 @@ def show_comparison(comparison: Comparison) -> None:
         f"{rep.n_examples:,} examples in {len(rep.minibatches)} minibatches of {sizes}, {comparison.estimator} "
         "estimator."
     )
-    if int(sum(n == 0 for n in rep.passes)) < 8:
-        print("Intervals need at least 8 minibatches: give more examples or a smaller --batch-size.")
+    if sum(number == 0 for number in rep.passes) < MIN_MINIBATCHES:
+        print(f"Intervals need at least {MIN_MINIBATCHES} minibatches: give more examples or a smaller --batch-size.")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_plugin.comparison import Comparison
+from cka_plugin.core.similarity import MIN_MINIBATCHES
 from cka_plugin.models import given as models
 from cka_plugin.regression.baseline import Baseline, represent_as
 from cka_plugin.regression.diagnosis import meaning_of
@@ -375,8 +376,10 @@ def _more_notes(baseline: Baseline, made: Representation, rows: list[LayerCheck]
     dead = [row.name for row in rows if row.passed and math.isnan(row.cka)]
     if dead:
         notes.append(f"Layers without a similarity in the baseline already, not judged: {listed(dead)}.")
-    if sum(number == 0 for number in made.passes) < 8:
-        notes.append("Intervals need at least 8 minibatches, such as 256 examples in minibatches of 32.")
+    if sum(number == 0 for number in made.passes) < MIN_MINIBATCHES:
+        notes.append(
+            f"Intervals need at least {MIN_MINIBATCHES} minibatches, such as 256 examples in minibatches of 32."
+        )
     moved = [row for row in rows if row.passed and row.moved and math.isfinite(row.cka)]
     if moved and all(row.passed for row in rows):
         lowest = min(moved, key=lambda row: row.cka)

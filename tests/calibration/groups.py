@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cka_plugin.analysis.errors.groups import compare_groups
-from cka_plugin.analysis.statistics.permutation import gap_test, mantel
-from cka_plugin.analysis.statistics.tests import class_share
+from cka_plugin.analysis.statistics.class_share import class_share
+from cka_plugin.analysis.statistics.mantel import mantel
+from cka_plugin.analysis.statistics.model_groups import gap_test
 
 
 def planted_gaps(

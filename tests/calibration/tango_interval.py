@@ -23,7 +23,7 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-from cka_plugin.analysis.statistics.tests import tango_interval
+from cka_plugin.analysis.statistics.intervals import tango_interval
 
 SIZES = (5, 10, 20, 50, 100, 200, 400)
 EXPECTED_PAIRS = (0.05, 0.5, 1, 2, 3, 4, 5, 5.5, 6, 6.5, 7, 8, 8.5, 9, 9.5, 10, 12, 15, 20, 40)

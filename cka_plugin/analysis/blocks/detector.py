@@ -19,11 +19,11 @@ from cka_plugin.analysis.blocks.result import Block, BlockStructure
 from cka_plugin.analysis.blocks.runs import (
     MIN_LAYERS,
     MIN_SIMILARITY,
-    Run,
-    find_runs,
+    SimilarRun,
     low_quantile,
     off_diagonal,
     shortest_run,
+    similar_runs,
 )
 from cka_plugin.analysis.components.dominance import dominant_set, ranking, top_share
 from cka_plugin.analysis.components.first_component import FirstComponent, first_component
@@ -101,7 +101,7 @@ def find_block_structure(
     values = np.asarray(matrix, dtype=np.float64)
     names = [str(i) for i in range(len(values))] if layers is None else list(layers)
     _check(values, first_component, names)
-    judged = [_judge(run, values, first_component, names) for run in find_runs(values)]
+    judged = [_judge(run, values, first_component, names) for run in similar_runs(values)]
     kept = _without_overlaps([block for block in judged if block is not None])
     verdict = "none" if not kept else ("strong" if kept[0].verdict == "strong" else "weak")
     blocks = sorted((block for block in kept if block.verdict == verdict), key=lambda block: (-len(block), block.start))
@@ -138,7 +138,7 @@ def _check(values: Floats, known: FirstComponent | None, names: Sequence[str]) -
             )
 
 
-def _judge(run: Run, matrix: Floats, known: FirstComponent | None, names: Sequence[str]) -> Block | None:
+def _judge(run: SimilarRun, matrix: Floats, known: FirstComponent | None, names: Sequence[str]) -> Block | None:
     """The block that a run is; None for a network alike throughout without the cause."""
     inside = slice(run.start, run.stop)
     pairs = off_diagonal(matrix[inside, inside])

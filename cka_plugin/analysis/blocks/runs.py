@@ -26,7 +26,7 @@ _LEVELS = np.arange(0.30, 0.96, 0.05)  # of CKA, between the inside of a run and
 
 
 @dataclass(frozen=True)
-class Run:
+class SimilarRun:
     """A contiguous run of layers.
 
     Attributes:
@@ -57,7 +57,7 @@ def shortest_run(layers: int) -> int:
     return max(MIN_LAYERS, math.ceil(round(MIN_FRACTION * layers, 9)))
 
 
-def find_runs(matrix: Floats) -> list[Run]:
+def similar_runs(matrix: Floats) -> list[SimilarRun]:
     """All runs that are alike, and set off or without surroundings; they may overlap. Longest first.
 
     Args:
@@ -66,7 +66,7 @@ def find_runs(matrix: Floats) -> list[Run]:
 
     Example:
         >>> matrix = np.full((10, 10), 0.2); matrix[3:8, 3:8] = 0.9; np.fill_diagonal(matrix, 1)
-        >>> [(run.start, run.stop) for run in find_runs(matrix)]
+        >>> [(run.start, run.stop) for run in similar_runs(matrix)]
         [(3, 8)]
     """
     alive = np.flatnonzero(np.isfinite(matrix).sum(axis=1) > 1)
@@ -79,7 +79,7 @@ def find_runs(matrix: Floats) -> list[Run]:
     for level in _LEVELS:
         ends.update(_heaviest(total - level * pairs, 0, len(alive), shortest))
     runs = [
-        Run(int(alive[i]), int(alive[j - 1]) + 1, low_quantile(values[i:j, i:j]), _contrast(values, i, j))
+        SimilarRun(int(alive[i]), int(alive[j - 1]) + 1, low_quantile(values[i:j, i:j]), _contrast(values, i, j))
         for i, j in ends
         if _ends_belong(values, i, j)
     ]

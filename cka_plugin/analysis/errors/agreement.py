@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from cka_plugin import tables
 from cka_plugin.analysis.errors.heads import align
-from cka_plugin.analysis.statistics.permutation import PermutationTest, mantel
-from cka_plugin.analysis.statistics.tests import error_consistency
+from cka_plugin.analysis.statistics.mantel import mantel
+from cka_plugin.analysis.statistics.paired import error_consistency
+from cka_plugin.analysis.statistics.permutation import PermutationTest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,14 +16,9 @@ from numpy.typing import NDArray
 from cka_plugin.analysis.errors.heads import align
 from cka_plugin.analysis.errors.predictions import as_array
 from cka_plugin.analysis.errors.result import ClassDifference, Disagreement, ErrorComparison, Examples
-from cka_plugin.analysis.statistics.tests import (
-    check_fraction,
-    correct,
-    error_consistency,
-    mcnemar,
-    smallest_mcnemar_p,
-    tango_interval,
-)
+from cka_plugin.analysis.statistics.corrections import Decisions, correct
+from cka_plugin.analysis.statistics.intervals import tango_interval
+from cka_plugin.analysis.statistics.paired import error_consistency, mcnemar, smallest_mcnemar_p
 
 __all__ = ["ClassDifference", "Disagreement", "ErrorComparison", "Examples", "compare_errors"]
 
@@ -83,8 +78,7 @@ def compare_errors(
         >>> errors.disagreements[0].example_id, errors.churn
         (10, 0.5)
     """
-    check_fraction(level, "level")
-    check_fraction(alpha, "alpha")
+    rules = Decisions(correction, level, alpha)
     if len(names) != 2 or names[0] == names[1]:
         raise ValueError(f"names {names!r}: expected two different names")
     name_a, name_b = str(names[0]), str(names[1])
@@ -106,7 +100,7 @@ def compare_errors(
     only_a, only_b = int(np.sum(right_a & ~right_b)), int(np.sum(right_b & ~right_a))
     both_wrong = ~right_a & ~right_b
     kappa = error_consistency(right_a, right_b)
-    rows = _class_rows(examples, classified.class_names, correction, level, alpha)
+    rows = _class_rows(examples, classified.class_names, rules)
     empty = [row.name for row in rows if row.n == 0]
     unsure = [name for name, model in zip(names, classified.models, strict=True) if np.isnan(model.confidence).all()]
     reasons = {
@@ -135,9 +129,7 @@ def compare_errors(
     )
 
 
-def _class_rows(
-    examples: Examples, class_names: Sequence[str], correction: str, level: float, alpha: float
-) -> list[ClassDifference]:
+def _class_rows(examples: Examples, class_names: Sequence[str], rules: Decisions) -> list[ClassDifference]:
     right_a, right_b = examples.right_a, examples.right_b
 
     def count(which: NDArray[np.bool_]) -> list[int]:
@@ -146,10 +138,10 @@ def _class_rows(
     n = count(np.ones_like(right_a))
     rights_a, rights_b = count(right_a), count(right_b)
     tables_of_counts = list(zip(count(right_a & ~right_b), count(right_b & ~right_a), n, strict=True))
-    tested = {t: (mcnemar(t[0], t[1]), tango_interval(*t, level=level)) for t in set(tables_of_counts)}
+    tested = {t: (mcnemar(t[0], t[1]), tango_interval(*t, level=rules.level)) for t in set(tables_of_counts)}
     p = np.array([tested[t][0] for t in tables_of_counts])
-    corrected = correct(p, correction)
-    testable = _testable(p, np.array(n), correction, alpha)
+    corrected = correct(p, rules.correction)
+    testable = _testable(p, np.array(n), rules)
     rows = []
     for index, (only_a, only_b, size) in enumerate(tables_of_counts):
         low, high = tested[only_a, only_b, size][1]
@@ -164,14 +156,14 @@ def _class_rows(
                 high=high,
                 p=float(p[index]),
                 p_corrected=float(corrected[index]),
-                significant=bool(corrected[index] <= alpha),
+                significant=bool(corrected[index] <= rules.alpha),
                 testable=bool(testable[index]),
             )
         )
     return rows
 
 
-def _testable(p: NDArray[np.float64], n: NDArray[np.int64], correction: str, alpha: float) -> NDArray[np.bool_]:
+def _testable(p: NDArray[np.float64], n: NDArray[np.int64], rules: Decisions) -> NDArray[np.bool_]:
     """Whether each class would be significant with all its examples discordant in one direction, the others as are."""
     testable = np.zeros(len(p), dtype=bool)
     for own_p, size in {(float(x), int(y)) for x, y in zip(p, n, strict=True)}:
@@ -179,6 +171,6 @@ def _testable(p: NDArray[np.float64], n: NDArray[np.int64], correction: str, alp
         changed = p.copy()
         at = int(np.argmax(alike))
         changed[at] = smallest_mcnemar_p(size)
-        if changed[at] <= alpha:
-            testable[alike] = correct(changed, correction)[at] <= alpha
+        if changed[at] <= rules.alpha:
+            testable[alike] = correct(changed, rules.correction)[at] <= rules.alpha
     return testable

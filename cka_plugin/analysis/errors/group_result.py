@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cka_plugin import tables
+from cka_plugin.analysis.statistics.class_share import ClassShare
 from cka_plugin.analysis.statistics.permutation import PermutationTest
-from cka_plugin.analysis.statistics.tests import ClassShare
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,18 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cka_plugin.analysis.errors.group_result import GroupClass, GroupComparison, HeldOutClass, SeedControl
+from cka_plugin.analysis.errors.group_result import GroupClass, GroupComparison
 from cka_plugin.analysis.errors.heads import align, class_index
 from cka_plugin.analysis.errors.predictions import as_array
-from cka_plugin.analysis.statistics.permutation import PermutationTest, gap_test
-from cka_plugin.analysis.statistics.tests import (
-    WELCH_UNDEFINED,
-    ClassShare,
-    check_fraction,
-    class_share,
-    correct,
-    welch,
-)
+from cka_plugin.analysis.errors.seed_noise import gated, held_out, seed_control
+from cka_plugin.analysis.statistics.class_share import class_share
+from cka_plugin.analysis.statistics.corrections import Decisions, correct
+from cka_plugin.analysis.statistics.model_groups import gap_test
+from cka_plugin.analysis.statistics.welch import WELCH_UNDEFINED, welch
 
 
 def compare_groups(
@@ -87,8 +83,7 @@ def compare_groups(
         >>> groups.v_squared > 0.9
         True
     """
-    check_fraction(level, "level")
-    check_fraction(alpha, "alpha")
+    decisions = Decisions(correction, level, alpha)
     if len(names) != 2 or names[0] == names[1]:
         raise ValueError(f"names {names!r}: expected two different names")
     name_a, name_b = str(names[0]), str(names[1])
@@ -113,15 +108,15 @@ def compare_groups(
     right_a, right_b = right[: len(members[name_a])], right[len(members[name_a]) :]
     labels_of, n_classes = classified.labels, len(classified.class_names)
 
-    def rows_of(codes: NDArray[np.int64], row_names: Sequence[str], family: str) -> list[GroupClass]:
+    def rows_of(codes: NDArray[np.int64], row_names: Sequence[str], rules: Decisions) -> list[GroupClass]:
         counts = np.bincount(codes[codes >= 0], minlength=len(row_names))
         a, b = _accuracies(right_a, codes, counts), _accuracies(right_b, codes, counts)
-        return _rows(a, b, counts, row_names, family, level, alpha)
+        return _rows(a, b, counts, row_names, rules)
 
     super_rows: list[GroupClass] = []
     if super_classes is not None:
         super_names, super_of = _super_classes(super_classes, classified.class_names)
-        super_rows = rows_of(super_of[labels_of], super_names, correction)
+        super_rows = rows_of(super_of[labels_of], super_names, decisions)
     counts = np.bincount(labels_of, minlength=n_classes)
     class_a, class_b = _accuracies(right_a, labels_of, counts), _accuracies(right_b, labels_of, counts)
     example_test = gap_test(right_a, right_b, permutations=permutations, seed=seed)
@@ -131,18 +126,18 @@ def compare_groups(
         class_names=classified.class_names,
         accuracies_a=right_a.mean(axis=1),
         accuracies_b=right_b.mean(axis=1),
-        overall=rows_of(np.zeros_like(labels_of), ["all"], "none")[0],
-        classes=rows_of(labels_of, classified.class_names, correction),
+        overall=rows_of(np.zeros_like(labels_of), ["all"], replace(decisions, correction="none"))[0],
+        classes=rows_of(labels_of, classified.class_names, decisions),
         super_classes=super_rows,
-        held_out=_held_out(class_a, class_b, classified.class_names, correction, level, alpha, seed),
+        held_out=held_out(class_a, class_b, classified.class_names, decisions, seed),
         example_accuracy_a=right_a.mean(axis=0),
         example_accuracy_b=right_b.mean(axis=0),
         class_accuracy_a=class_a,
         class_accuracy_b=class_b,
-        control=_control(right_a, right_b, class_a, class_b, alpha, splits, seed),
+        control=seed_control((right_a, right_b), (class_a, class_b), alpha, splits, seed),
         example_test=example_test,
         example_test_centred=centred,
-        class_share=_gated(class_share(right_a, right_b, labels_of), example_test, centred, alpha),
+        class_share=gated(class_share(right_a, right_b, labels_of), example_test, centred, alpha),
         level=level,
         alpha=alpha,
         correction=correction,
@@ -193,12 +188,10 @@ def _rows(
     b: NDArray[np.float64],
     counts: NDArray[np.int64],
     names: Sequence[str],
-    correction: str,
-    level: float,
-    alpha: float,
+    rules: Decisions,
 ) -> list[GroupClass]:
-    result = welch(a, b, level)
-    corrected = correct(result.p, correction)
+    result = welch(a, b, rules.level)
+    corrected = correct(result.p, rules.correction)
     return [
         GroupClass(
             name=name,
@@ -211,85 +204,8 @@ def _rows(
             df=float(result.df[i]),
             p=float(result.p[i]),
             p_corrected=float(corrected[i]),
-            significant=bool(corrected[i] <= alpha),
+            significant=bool(corrected[i] <= rules.alpha),
             reason=("no example" if counts[i] == 0 else WELCH_UNDEFINED if np.isnan(result.p[i]) else ""),
         )
         for i, name in enumerate(names)
     ]
-
-
-def _held_out(
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
-    names: Sequence[str],
-    correction: str,
-    level: float,
-    alpha: float,
-    seed: int,
-) -> list[HeldOutClass]:
-    """Classes selected by a random half of the seeds of either group, and their difference on the other half."""
-    half_a, half_b = len(a) // 2, len(b) // 2
-    if min(half_a, half_b) < 2:
-        return []
-    generator = np.random.default_rng(seed)
-    a, b = a[generator.permutation(len(a))], b[generator.permutation(len(b))]
-    chosen = welch(a[:half_a], b[:half_b], level)
-    rest = welch(a[half_a:], b[half_b:], level)
-    return [
-        HeldOutClass(
-            name=names[i],
-            selected_difference=float(chosen.difference[i]),
-            difference=float(rest.difference[i]),
-            low=float(rest.low[i]),
-            high=float(rest.high[i]),
-            p=float(rest.p[i]),
-        )
-        for i in np.flatnonzero(correct(chosen.p, correction) <= alpha).tolist()
-    ]
-
-
-def _control(
-    right_a: NDArray[np.bool_],
-    right_b: NDArray[np.bool_],
-    class_a: NDArray[np.float64],
-    class_b: NDArray[np.float64],
-    alpha: float,
-    splits: int,
-    seed: int,
-) -> SeedControl:
-    half = min(len(right_a), len(right_b)) // 2
-    # The mean square gap over all choices of seeds has a closed form: seeds are drawn without replacement.
-    noise_a, noise_b = right_a.var(axis=0, ddof=1).mean(), right_b.var(axis=0, ddof=1).mean()
-    gap = np.mean((right_a.mean(axis=0) - right_b.mean(axis=0)) ** 2)
-    between = gap + noise_a * (1 / half - 1 / len(right_a)) + noise_b * (1 / half - 1 / len(right_b))
-    rms = [float(np.sqrt(square)) for square in (between, 2 * noise_a / half, 2 * noise_b / half)]
-    if half < 2:
-        reason = f"{len(right_a)} and {len(right_b)} models: Welch's test between halves of a group needs 4 in each"
-        return SeedControl(half, math.nan, math.nan, math.nan, rms[0], rms[1], rms[2], reason)
-    generator = np.random.default_rng(seed)
-    found = np.zeros(3)
-    for _ in range(splits):
-        a = class_a[generator.permutation(len(class_a))]
-        b = class_b[generator.permutation(len(class_b))]
-        pairs = ((a[:half], b[:half]), (a[:half], a[half : 2 * half]), (b[:half], b[half : 2 * half]))
-        found += [np.sum(welch(x, y).p <= alpha) for x, y in pairs]
-    found /= splits
-    return SeedControl(half, float(found[0]), float(found[1]), float(found[2]), rms[0], rms[1], rms[2])
-
-
-def _gated(share: ClassShare, test: PermutationTest, centred: PermutationTest, alpha: float) -> ClassShare:
-    """v² only where there is an example-level difference to explain."""
-    reason = share.reason
-    if test.smallest_p > alpha:
-        reason = (
-            f"with so few models the permutation test of single examples cannot reach p <= {alpha:g} "
-            f"(smallest possible: {test.smallest_p:.2g})"
-        )
-    elif test.p > alpha:
-        reason = f"the groups do not differ on single examples beyond seed noise (permutation p = {test.p:.2g})"
-    elif centred.p > alpha:
-        reason = (
-            "beyond overall accuracy, the groups do not differ on single examples more than seeds do "
-            f"(permutation p = {centred.p:.2g})"
-        )
-    return replace(share, v_squared=math.nan, reason=reason) if reason else share

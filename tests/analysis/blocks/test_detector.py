@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cka_plugin.analysis.blocks.detector import BlockStructure, block_structure, find_block_structure
-from cka_plugin.analysis.blocks.runs import find_runs, shortest_run
+from cka_plugin.analysis.blocks.runs import shortest_run, similar_runs
 from cka_plugin.analysis.blocks.uniqueness import compare_blocks
 from cka_plugin.analysis.components.dominance import cka_without_dominant_examples
 from cka_plugin.analysis.components.first_component import FirstComponent, first_component
@@ -230,7 +230,7 @@ def test_drift_of_any_pace_and_shape_has_no_runs(layers: int) -> None:
     distance = np.abs(np.subtract.outer(np.arange(layers), np.arange(layers)))
     for scale in np.geomspace(0.5, 128, 25):
         for shape in (np.exp(-distance / scale), np.exp(-((distance / scale) ** 2)), 1 / (1 + distance / scale)):
-            assert [run for run in find_runs(shape) if not math.isnan(run.contrast)] == []
+            assert [run for run in similar_runs(shape) if not math.isnan(run.contrast)] == []
 
 
 def test_contrast_compares_with_layers_inside_at_the_same_distance() -> None:
@@ -238,7 +238,7 @@ def test_contrast_compares_with_layers_inside_at_the_same_distance() -> None:
     distance = np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
     inside = (np.arange(12) >= 4) & (np.arange(12) < 10)
     matrix = 1 - 0.02 * distance - np.where(inside[:, None] == inside, 0, 0.6)
-    (run,) = (run for run in find_runs(matrix) if run.start == 4)
+    (run,) = (run for run in similar_runs(matrix) if run.start == 4)
     assert (run.start, run.stop) == (4, 10)
     assert run.contrast == pytest.approx(0.6)
 

@@ -11,7 +11,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from cka_plugin.analysis.errors.agreement import error_matrices, similarity_and_errors
 from cka_plugin.analysis.errors.compare import compare_errors
-from cka_plugin.analysis.statistics.permutation import mantel
+from cka_plugin.analysis.statistics.mantel import mantel
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from cka_plugin.analysis.errors.compare import ClassDifference, Disagreement, compare_errors
-from cka_plugin.analysis.statistics.tests import tango_interval
+from cka_plugin.analysis.statistics.intervals import tango_interval
 
 
 def random_predictions(rng, n=400, classes=6, sure=(0.8, 0.7)):

@@ -11,8 +11,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from cka_plugin.analysis.errors.groups import compare_groups
-from cka_plugin.analysis.statistics.permutation import gap_test
-from cka_plugin.analysis.statistics.tests import class_share
+from cka_plugin.analysis.statistics.class_share import class_share
+from cka_plugin.analysis.statistics.model_groups import gap_test
 from tests.calibration.groups import planted_gaps, seeds, selected_differences
 
 CLASSES = 8

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cka_plugin.analysis.statistics.permutation import gap_test, group_splits, mantel, smallest_split_p, within_between
+from cka_plugin.analysis.statistics.mantel import mantel
+from cka_plugin.analysis.statistics.model_groups import gap_test, within_between
+from cka_plugin.analysis.statistics.permutation import group_splits, smallest_split_p
 from tests.calibration.groups import gap_test_size, related_by_chance
 
 

@@ -18,16 +18,11 @@ from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from cka_plugin.analysis.statistics.tests import (
-    CORRECTIONS,
-    class_share,
-    correct,
-    error_consistency,
-    mcnemar,
-    smallest_mcnemar_p,
-    tango_interval,
-    welch,
-)
+from cka_plugin.analysis.statistics.class_share import class_share
+from cka_plugin.analysis.statistics.corrections import CORRECTIONS, correct
+from cka_plugin.analysis.statistics.intervals import tango_interval
+from cka_plugin.analysis.statistics.paired import error_consistency, mcnemar, smallest_mcnemar_p
+from cka_plugin.analysis.statistics.welch import welch
 from tests.calibration.groups import planted_gaps, seeds, true_share, v_squared
 from tests.calibration.tango_interval import coverage, wald
 
