@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Adapter, Inputs, Layer, first_tensor, spread_depths, tower
 from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
-from cka_plugin.capture.lending import forked_rng, hooks_seen, lent
+from cka_plugin.capture.lending import forked_rng, hooks_seen, lent, no_gradients
 from cka_plugin.capture.packed_weights import weights_packed
 from cka_plugin.capture.pooling import examples_first, pool
 from cka_plugin.core.kernels import similarities
@@ -137,7 +137,7 @@ class Capture:
         self._n, self._running = n, True
         try:
             with (
-                torch.inference_mode(),
+                no_gradients(),
                 forked_rng(self.seed, self.device),
                 _autocast(self.device.type, PRECISIONS[self.precision]),
                 hooks_seen(),
@@ -200,8 +200,8 @@ class Capture:
                     f"layer {layer.name!r} ({layer.path}) of {self.name} returned no activation: "
                     f"{type(output).__name__}"
                 )
-            x = x.cpu() if x.device.type == "mps" else x
-            with torch.autocast(x.device.type, enabled=False):
+            x = x.detach().cpu() if x.device.type == "mps" else x.detach()
+            with torch.no_grad(), torch.autocast(x.device.type, enabled=False):  # a forward may switch gradients on
                 try:
                     x = examples_first(x, self._n, module)
                     mask = None
@@ -296,7 +296,8 @@ class CaptureError(RuntimeError):
 def _autocast(kind: str, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[Any]:
     if dtype is None:
         return torch.autocast(kind, enabled=False)
-    return torch.autocast(kind, dtype=dtype)
+    # Weights cast here would be found again by a training step in an autocast around us, and have no gradients.
+    return torch.autocast(kind, dtype=dtype, cache_enabled=False)
 
 
 def _device_of(model: nn.Module) -> torch.device:
