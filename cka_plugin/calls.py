@@ -19,8 +19,7 @@ from cka_plugin.data.source import ReadOptions, open_data
 from cka_plugin.engine import ranks as distributed
 from cka_plugin.engine import run as engine
 from cka_plugin.models import given as models
-from cka_plugin.representation import files
-from cka_plugin.representation.representation import Representation
+from cka_plugin.representation import Representation, files
 from cka_plugin.storage.allocator import AMPLE, freed_memory
 from cka_plugin.storage.vectors import budget_bytes
 from cka_plugin.warnings import CKAWarning
@@ -221,10 +220,12 @@ def load(path: str | os.PathLike[str]) -> Representation | Comparison:
         FileNotFoundError: there is no such file.
         ValueError: it is truncated, not ours, or of a newer format.
     """
-    kind, representations, metadata = files.load_file(path)
-    if kind == "comparison":
-        return Comparison(representations, estimator=metadata["estimator"], match=metadata["match"])
-    return representations[0]
+    saved = files.read(path)
+    with files.naming(path):
+        representations = [Representation.from_record(record) for record in saved.records]
+        if saved.kind == "comparison":
+            return Comparison(representations, estimator=saved.notes["estimator"], match=saved.notes["match"])
+        return representations[0]
 
 
 def check_options(kernel: str, estimator: str, pooling: str, bandwidth: float) -> None:

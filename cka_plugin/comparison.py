@@ -11,7 +11,7 @@ import numpy as np
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.core.similarity import Floats, Sums, check_estimator, inner_products, self_products
-from cka_plugin.representation.representation import Representation, check_comparable
+from cka_plugin.representation import Representation, check_comparable, files
 from cka_plugin.storage.vectors import VectorStore, budget_bytes, release
 from cka_plugin.tables import json_safe
 from cka_plugin.wording import listed
@@ -480,9 +480,9 @@ class Comparison:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one `.safetensors` file with all representations, atomically; `cka_plugin.load` reads it."""
-        from cka_plugin.representation.files import save_comparison
-
-        return save_comparison(list(self.representations.values()), path, self.match, self.estimator)
+        records = [representation.to_record() for representation in self.representations.values()]
+        notes = {"match": self.match, "estimator": self.estimator}
+        return files.write(path, files.Saved("comparison", records, notes))
 
     def __repr__(self) -> str:
         first = self[self.names[0]]

@@ -117,7 +117,7 @@ def merge(
     max_memory: MemoryOption = "auto",
 ) -> None:
     """Put the shards of one run together."""
-    from cka_plugin.representation.representation import Representation
+    from cka_plugin.representation import Representation
 
     check_writable(output)
     merged = Representation.merge(parts, max_memory)

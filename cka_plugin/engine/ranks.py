@@ -24,7 +24,7 @@ from torch.utils.data.distributed import DistributedSampler
 from cka_plugin.core.kernels import MIN_EXAMPLES
 from cka_plugin.data.source import Batch, Ints, ReadOptions, Source
 from cka_plugin.data.streams import Stream
-from cka_plugin.representation.representation import Minibatch, Representation, differences, join
+from cka_plugin.representation import Minibatch, Representation, differences, join
 from cka_plugin.storage.vectors import VectorStore
 
 TIMEOUT_VARIABLE = "CKA_PLUGIN_TIMEOUT"  # seconds that a rank waits for the others, where the group is ours

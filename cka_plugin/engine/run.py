@@ -27,7 +27,7 @@ from cka_plugin.engine.ahead import read_ahead
 from cka_plugin.engine.checkpoints import Checkpoint, Finished, ModelCheckpoint, hash_of, weights_hash
 from cka_plugin.engine.ranks import OwnExamples, local_device
 from cka_plugin.models.given import GIVEN, Subject
-from cka_plugin.representation.representation import Minibatch, Representation, ScaleKeeper, find_problems
+from cka_plugin.representation import Minibatch, Representation, ScaleKeeper, find_problems
 from cka_plugin.storage.vectors import VectorStore
 from cka_plugin.warnings import CKAWarning
 from cka_plugin.wording import listed

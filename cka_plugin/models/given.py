@@ -16,8 +16,8 @@ from cka_plugin import sample
 from cka_plugin.adapters import Adapter, Layer, Preparation
 from cka_plugin.adapters import registry as adapters
 from cka_plugin.adapters.base import GRANULARITIES
-from cka_plugin.representation import files
-from cka_plugin.representation.representation import Representation
+from cka_plugin.representation import Representation
+from cka_plugin.representation import is_saved as is_saved_file
 
 
 @dataclass
@@ -87,7 +87,7 @@ def own_name(model: Any) -> str:
     if isinstance(model, str | os.PathLike):
         text = os.fspath(model)
         if Path(text).exists():
-            return files.load_representation(text).name if files.is_saved(text) else Path(text).resolve().name
+            return Representation.load(text).name if is_saved_file(text) else Path(text).resolve().name
         prefix, colon, rest = text.partition(":")
         return rest if colon else prefix
     if isinstance(model, nn.Module):
@@ -98,12 +98,12 @@ def own_name(model: Any) -> str:
 
 def is_saved(model: Any) -> bool:
     """Whether this is a representation, or the path of a saved one."""
-    return isinstance(model, Representation) or (isinstance(model, str | os.PathLike) and files.is_saved(model))
+    return isinstance(model, Representation) or (isinstance(model, str | os.PathLike) and is_saved_file(model))
 
 
 def saved(name: str, model: Any) -> Representation:
     """A representation under its name in the comparison."""
-    representation = model if isinstance(model, Representation) else files.load_representation(model)
+    representation = model if isinstance(model, Representation) else Representation.load(model)
     return representation.renamed(name)
 
 

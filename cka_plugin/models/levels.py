@@ -22,7 +22,7 @@ from cka_plugin.adapters.base import first_tensor
 from cka_plugin.analysis.grams import PackedGrams, pack_layers
 from cka_plugin.capture.lending import forked_rng
 from cka_plugin.data.source import Batch, ReadOptions, open_data
-from cka_plugin.representation.representation import Representation
+from cka_plugin.representation import Representation
 from cka_plugin.warnings import CKAWarning
 from cka_plugin.wording import listed
 

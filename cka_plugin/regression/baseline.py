@@ -21,8 +21,7 @@ from cka_plugin.comparison import Comparison
 from cka_plugin.data.source import ReadOptions, open_data, rows_of
 from cka_plugin.models import given as models
 from cka_plugin.regression.noise import floor_of, rounded_otherwise
-from cka_plugin.representation import files
-from cka_plugin.representation.representation import Representation, check_comparable
+from cka_plugin.representation import Representation, check_comparable, files
 from cka_plugin.warnings import CKAWarning
 
 BATCH_SIZE = 32  # 256 examples give the 8 minibatches that an interval needs
@@ -70,7 +69,7 @@ class Baseline:
         }
         options = {**self.representation.options, _KEY: facts}
         attached = {} if self.examples is None else _as_arrays(self.examples)
-        return files.save_representation(replace(self.representation, options=options), path, attached)
+        return replace(self.representation, options=options).save(path, attached)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Baseline:
@@ -80,8 +79,7 @@ class Baseline:
             FileNotFoundError: there is no such file.
             ValueError: it is truncated, not ours, or of a newer format.
         """
-        representation = files.load_representation(path)
-        attached = files.load_attached(path)
+        representation, attached = Representation.load(path), files.read(path).attached
         return replace(Baseline.of(representation), examples=_from_arrays(attached) if attached else None)
 
     @staticmethod

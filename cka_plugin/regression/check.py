@@ -23,7 +23,7 @@ from cka_plugin.regression.baseline import Baseline, represent_as
 from cka_plugin.regression.diagnosis import meaning_of
 from cka_plugin.regression.result import CheckResult, LayerCheck
 from cka_plugin.regression.thresholds import thresholds_of
-from cka_plugin.representation.representation import Representation, check_comparable
+from cka_plugin.representation import Representation, check_comparable
 from cka_plugin.warnings import CKAWarning
 from cka_plugin.wording import listed
 

@@ -13,7 +13,7 @@ from cka_plugin.calls import represent
 from cka_plugin.comparison import Comparison
 from cka_plugin.engine import ranks as distributed
 from cka_plugin.regression.baseline import BATCH_SIZE, Baseline, represent_as
-from cka_plugin.representation.representation import Representation
+from cka_plugin.representation import Representation
 from cka_plugin.warnings import CKAWarning
 from cka_plugin.wording import listed
 

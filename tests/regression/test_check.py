@@ -19,7 +19,7 @@ from torch import nn
 import cka_plugin as cka
 from cka_plugin.regression.baseline import Baseline, make_baseline
 from cka_plugin.regression.noise import rounded_otherwise
-from cka_plugin.representation.representation import Representation
+from cka_plugin.representation import Representation
 from tests.support.nets import ConvNet, images
 from tests.support.planted import planted, smooth_drift
 from tests.support.reference import minibatch_cka

@@ -10,7 +10,7 @@ from cka_plugin.analysis.errors.compare import compare_errors
 from cka_plugin.analysis.errors.group_result import GroupComparison
 from cka_plugin.analysis.errors.groups import compare_groups
 from cka_plugin.analysis.errors.result import ErrorComparison
-from cka_plugin.representation.representation import Representation
+from cka_plugin.representation import Representation
 
 
 def errors_of(a: Representation, b: Representation, **options: Any) -> ErrorComparison:

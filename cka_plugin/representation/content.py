@@ -1,0 +1,103 @@
+"""What a representation holds: one packed Gram vector a layer and minibatch, the examples, and the predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from cka_plugin.adapters.base import Layer
+from cka_plugin.representation.minibatch import Array, Minibatch
+from cka_plugin.wording import listed
+
+ExampleId: TypeAlias = int | str
+
+
+@dataclass(frozen=True)
+class Content:
+    """The fields of a `Representation` (its docstring says what they are), and what follows from them alone.
+
+    It stands apart so that matching and merging, which `Representation` offers, need not know that class.
+    """
+
+    name: str
+    layers: list[Layer]
+    minibatches: list[Minibatch]
+    example_ids: list[ExampleId]
+    fingerprints: npt.NDArray[np.uint64]
+    ranks: npt.NDArray[np.int64]
+    exponents: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32] | None = None
+    labels: npt.NDArray[np.int64] | None = None
+    class_names: list[str] | None = None
+    label_names: list[str] | None = None
+    problems: dict[str, str] = field(default_factory=dict)
+    skipped: list[ExampleId] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    shard: tuple[int, int] | None = None
+
+    @property
+    def n_examples(self) -> int:
+        """Number of different examples."""
+        return len(self.example_ids)
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Number of examples of each minibatch."""
+        return [minibatch.size for minibatch in self.minibatches]
+
+    @property
+    def vectors(self) -> list[Array]:
+        """The packed vectors of each minibatch: (layers, n(n-1)/2)."""
+        return [minibatch.vectors for minibatch in self.minibatches]
+
+    @property
+    def diagonals(self) -> list[Array]:
+        """The diagonals of HKH of each minibatch: (layers, n)."""
+        return [minibatch.diagonals for minibatch in self.minibatches]
+
+    @property
+    def positions(self) -> list[npt.NDArray[np.int64]]:
+        """Which examples each minibatch holds, as positions in `example_ids`."""
+        return [minibatch.positions for minibatch in self.minibatches]
+
+    @property
+    def passes(self) -> list[int]:
+        """The pass that each minibatch belongs to."""
+        return [minibatch.pass_index for minibatch in self.minibatches]
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Common names of the layers."""
+        return [layer.name for layer in self.layers]
+
+    @property
+    def predictions(self) -> npt.NDArray[np.int64] | None:
+        """(n_examples,) the class of the largest logit; None without logits."""
+        return None if self.logits is None else self.logits.argmax(1).astype(np.int64)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of examples predicted as labelled; None without labels that are the model's classes."""
+        if self.predictions is None or self.labels is None or self.logits is None:
+            return None
+        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < self.logits.shape[1]:
+            return None
+        return float((self.predictions == self.labels).mean())
+
+    def renamed(self, name: str) -> Self:
+        """The same under another name."""
+        return replace(self, name=name)
+
+    def position_of(self, layer: str) -> int:
+        """Position of a layer by its name.
+
+        Raises:
+            ValueError: there is no such layer; the message lists those there are.
+        """
+        for position, candidate in enumerate(self.layers):
+            if layer in (candidate.name, candidate.path):
+                return position
+        raise ValueError(f"layer {layer!r} is not in {self.name}: it has {listed(self.layer_names)}")

@@ -1,0 +1,35 @@
+"""One minibatch of a representation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """One minibatch of a representation: the vectors of all layers, and which examples they are of.
+
+    Attributes:
+        vectors: (layers, n(n-1)/2) float32, packed U-centred Gram matrices.
+        diagonals: (layers, n) float32, the diagonals of HKH.
+        positions: (n,) int, positions in the representation's `example_ids`.
+        index: its number in the whole run, all passes and shards counted.
+        pass_index: which pass over the data it belongs to, from 0.
+    """
+
+    vectors: Array
+    diagonals: Array
+    positions: npt.NDArray[np.int64]
+    index: int
+    pass_index: int
+
+    @property
+    def size(self) -> int:
+        """Number of examples n."""
+        return len(self.positions)
