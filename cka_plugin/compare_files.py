@@ -14,7 +14,7 @@ from cka_plugin.analysis.errors.compare import compare_errors
 from cka_plugin.analysis.errors.heads import to_class_names
 from cka_plugin.analysis.errors.predictions import Predictions
 from cka_plugin.analysis.errors.result import ErrorComparison
-from cka_plugin.data.prediction_files import PredictionFile, index_or_name, read_predictions
+from cka_plugin.data import PredictionFile, index_or_name, read_predictions
 
 _INTEGER = re.compile(r"-?\d+")
 

@@ -27,7 +27,7 @@ import torch
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.capture.hooks import Captured
-from cka_plugin.data.source import Batch
+from cka_plugin.data import Batch
 from cka_plugin.models.given import Subject
 from cka_plugin.storage.tensorfile import read_tensors, write_atomically, write_tensors
 
@@ -114,7 +114,7 @@ class ModelCheckpoint:
                 f"{len(layers)} and {len(known)}; its layers depend on the input, so start with an empty checkpoint_dir"
             )
         tensors = {name: getattr(captured, name) for name in _ARRAYS if getattr(captured, name) is not None}
-        tensors |= {"ranks": batch.ranks, "fingerprints": batch.fingerprints}
+        tensors |= {"ranks": batch.places, "fingerprints": batch.fingerprints}
         if batch.labels is not None:
             tensors["labels"] = batch.labels
         about = {"pass": batch.pass_index, "ids": batch.ids, "skipped": batch.skipped}

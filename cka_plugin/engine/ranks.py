@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch.utils.data.distributed import DistributedSampler
 
-from cka_plugin.core.kernels import MIN_EXAMPLES
-from cka_plugin.data.source import Batch, Ints, ReadOptions, Source
-from cka_plugin.data.streams import Stream
+from cka_plugin.data import Source
+from cka_plugin.data.loader import Stream
+from cka_plugin.data.sampled import SampledStream, sampler_of
 from cka_plugin.representation import Minibatch, Representation, differences, join
 from cka_plugin.storage.vectors import VectorStore
 
@@ -225,59 +224,4 @@ def source_of(source: Source) -> Source:
             f"the DistributedSampler is for rank {sampler.rank} of {sampler.num_replicas}, this is rank {rank} of "
             f"{size}: give num_replicas and rank of the process group (or leave them out)"
         )
-    return OwnExamples(source, sampler)
-
-
-def sampler_of(loader: Any) -> DistributedSampler[Any] | None:
-    """The `DistributedSampler` of a loader, or None."""
-    holders = (loader, getattr(loader, "batch_sampler", None))
-    samplers = [getattr(holder, "sampler", None) for holder in holders]
-    return next((s for s in samplers if isinstance(s, DistributedSampler)), None)
-
-
-class OwnExamples(Stream):
-    """A loader whose `DistributedSampler` gives every rank its own examples: ids are positions in the data set.
-
-    The examples by which the sampler fills up the last round, the same as its first, are left out.
-    """
-
-    def __init__(self, stream: Stream, sampler: DistributedSampler[Any]) -> None:
-        super().__init__(stream.loader)
-        self.label_names = stream.label_names
-        self.sampler = sampler
-        self._given = stream._labels
-        examples = len(sampler.dataset)  # type: ignore[arg-type]
-        if self._given is not None and len(self._given) != examples:
-            raise ValueError(f"given {len(self._given)} labels for {examples} examples: expected one an example")
-
-    def batches(self, options: ReadOptions) -> Iterator[Batch]:
-        rank, size = self.sampler.rank, self.sampler.num_replicas
-        own = self._own(options)
-        if not len(own):
-            return
-        if len(own) < MIN_EXAMPLES:
-            raise ValueError(
-                f"the DistributedSampler gives rank {rank} of {size} {len(own)} examples: a minibatch needs at least "
-                f"{MIN_EXAMPLES}; use fewer ranks, or more examples"
-            )
-        for batch in super().batches(replace(options, shard=None, max_examples=len(own))):
-            places = own[batch.ranks]
-            batch.index = batch.index * size + rank
-            batch.ranks, batch.ids = places, [int(place) for place in places]
-            if self._given is not None:
-                batch.labels = self._given[places]
-            yield batch
-
-    def described(self) -> tuple[Any, ...]:
-        """What must be the same on all ranks."""
-        sampler = self.sampler
-        return (len(sampler.dataset), sampler.shuffle, sampler.seed, sampler.epoch)  # type: ignore[arg-type]
-
-    def _own(self, options: ReadOptions) -> Ints:
-        """Positions of this rank's examples, without those that fill up."""
-        rank, size = self.sampler.rank, self.sampler.num_replicas
-        total = len(self.sampler.dataset)  # type: ignore[arg-type]
-        if options.max_examples is not None:
-            total = min(total, options.max_examples)
-        count = max(-(-(total - rank) // size), 0)  # the k-th of this rank is number rank + k * size of all
-        return np.array(list(self.sampler)[:count], dtype=np.int64)
+    return SampledStream(source, sampler)

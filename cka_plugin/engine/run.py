@@ -21,11 +21,10 @@ from torch import nn
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.capture.hooks import Capture, Captured
-from cka_plugin.data.source import Batch, Examples, ReadOptions, Source
-from cka_plugin.data.streams import Stream
+from cka_plugin.data import Batch, ReadOptions, Source
 from cka_plugin.engine.ahead import read_ahead
 from cka_plugin.engine.checkpoints import Checkpoint, Finished, ModelCheckpoint, hash_of, weights_hash
-from cka_plugin.engine.ranks import OwnExamples, local_device
+from cka_plugin.engine.ranks import local_device
 from cka_plugin.models.given import GIVEN, Subject
 from cka_plugin.representation import Minibatch, Representation, ScaleKeeper, find_problems
 from cka_plugin.storage.vectors import VectorStore
@@ -82,18 +81,9 @@ class Builder:
             self.keeper = ScaleKeeper(len(captured.exponents))
         vectors, diagonals = self.store.keep(captured.vectors), captured.diagonals
         self.keeper.add(vectors, diagonals, captured.exponents)
-        light = Batch(
-            batch.index,
-            batch.pass_index,
-            batch.ranks,
-            batch.ids,
-            batch.fingerprints,
-            batch.labels,
-            skipped=batch.skipped,
-        )
-        self.minibatches.append((light, vectors, diagonals))
+        self.minibatches.append((batch.without_content(), vectors, diagonals))
         if captured.logits is not None:
-            for rank, row in zip(batch.ranks, captured.logits, strict=True):
+            for rank, row in zip(batch.places, captured.logits, strict=True):
                 self.logits.setdefault(int(rank), row)
 
     def add_finished(self, finished: Finished) -> int:
@@ -107,7 +97,7 @@ class Builder:
         """The representation, with its examples in the order of reading."""
         of_rank: dict[int, tuple[Any, int, int]] = {}
         for batch, _, _ in self.minibatches:
-            for place, rank in enumerate(batch.ranks):
+            for place, rank in enumerate(batch.places):
                 label = -1 if batch.labels is None else int(batch.labels[place])
                 of_rank.setdefault(int(rank), (batch.ids[place], int(batch.fingerprints[place]), label))
         ranks = sorted(of_rank)
@@ -116,7 +106,7 @@ class Builder:
             Minibatch(
                 vectors,
                 diagonals,
-                np.array([place_of[int(rank)] for rank in batch.ranks], dtype=np.int64),
+                np.array([place_of[int(rank)] for rank in batch.places], dtype=np.int64),
                 batch.index,
                 batch.pass_index,
             )
@@ -178,7 +168,7 @@ def run(
     with contextlib.ExitStack() as stack:
         captures = [stack.enter_context(hooked(subject, options, read.seed)) for subject in subjects]
         batches = stack.enter_context(contextlib.closing(source.batches(reading)))  # type: ignore[type-var]
-        if isinstance(source, Examples) and not source.users_code:
+        if not source.users_code:
             ahead = read_ahead(batches, _preparing(subjects, kept))
             batches = stack.enter_context(contextlib.closing(ahead))  # type: ignore[type-var]
         bar = stack.enter_context(progress_bar(subjects, source, read, options.progress))
@@ -200,7 +190,7 @@ def run(
                 bar.update(n)
             if isinstance(batch, Batch):
                 diversity.add(batch)
-    if isinstance(source, Stream) and (read.shard is None or read.shard[0] == 0):
+    if not source.any_order and (read.shard is None or read.shard[0] == 0):
         diversity.warn()
     recorded = options.recorded(read)
     return [
@@ -221,8 +211,8 @@ def _checkpoints(
     run = options.recorded(read)
     del run["estimator"]  # both come from the same vectors
     run |= {"device": choose_device(options.device).type, "on_error": read.on_error}
-    if isinstance(source, Examples):  # of a stream the examples are compared as they are read
-        run["data"] = plan_hash(source, read)
+    if planned := source.planned(read):  # of a stream the examples are compared as they are read
+        run["data"] = hash_of(*planned)
     checkpoint = Checkpoint(folder, run)
     return [checkpoint.of_model(subject) for subject in subjects]
 
@@ -232,20 +222,7 @@ def identity(subjects: Sequence[Subject], source: Source, read: ReadOptions, opt
     same = {f"weights of {subject.name}": weights_hash(subject.module) for subject in subjects}
     same["layers"] = hash_of([vars(layer) for subject in subjects for layer in subject.layers])
     same["options"] = hash_of(options.recorded(read), read.on_error, [_described(subject) for subject in subjects])
-    if isinstance(source, OwnExamples):
-        same["samplers"] = hash_of(*source.described())
-    elif isinstance(source, Stream):
-        same["data"] = source.digest.hex()
-    elif isinstance(source, Examples):
-        with contextlib.closing(source.batches(read)) as batches:  # type: ignore[type-var]
-            same["data"] = hash_of(plan_hash(source, read), next(batches).fingerprints)
-    return same
-
-
-def plan_hash(source: Examples, read: ReadOptions) -> str:
-    """A hash of which examples make up which minibatches."""
-    planned = source.plan(read)
-    return hash_of(source.ids, *[part for _, part in planned], [len(part) for _, part in planned])
+    return same | {what: hash_of(*values) for what, values in source.identity(read).items()}
 
 
 def _need_not_be_read(kept: Sequence[ModelCheckpoint], source: Source, read: ReadOptions) -> list[int]:
@@ -253,7 +230,7 @@ def _need_not_be_read(kept: Sequence[ModelCheckpoint], source: Source, read: Rea
     finished = sorted(
         index for index in frozenset.intersection(*[frozenset(k.finished) for k in kept]) if read.mine(index)
     )
-    return finished[1:] if isinstance(source, Examples) else []
+    return finished[1:] if source.any_order else []
 
 
 def _in_order(batches: Iterable[Batch], at_hand: Sequence[int]) -> Iterator[Batch | int]:

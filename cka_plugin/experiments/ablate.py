@@ -14,7 +14,7 @@ from cka_plugin.adapters.base import Inputs, Layer
 from cka_plugin.analysis.ablation import Ablation, KeptBlock, ablation_effects
 from cka_plugin.analysis.errors.heads import align
 from cka_plugin.capture.hooks import Capture
-from cka_plugin.data.source import Batch, ReadOptions
+from cka_plugin.data import Batch, ReadOptions
 from cka_plugin.engine import run as engine
 from cka_plugin.experiments.shortcuts import (
     Seen,

@@ -11,7 +11,7 @@ import numpy as np
 from cka_plugin.adapters.base import Layer
 from cka_plugin.analysis.probes import FOLDS, Probes, linear_probes, require_sklearn
 from cka_plugin.capture.pooling import check_pooling
-from cka_plugin.data.source import ReadOptions
+from cka_plugin.data import ReadOptions
 from cka_plugin.engine import run as engine
 from cka_plugin.experiments.single import needs_labels, open_one
 from cka_plugin.models import given as models

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cka_plugin.data.source import ReadOptions, Source, open_data
+from cka_plugin.data import ReadOptions, Source, open_data
 from cka_plugin.engine import run as engine
 from cka_plugin.models import given as models
 

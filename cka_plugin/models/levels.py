@@ -21,7 +21,7 @@ from cka_plugin.adapters import registry as adapters
 from cka_plugin.adapters.base import first_tensor
 from cka_plugin.analysis.grams import PackedGrams, pack_layers
 from cka_plugin.capture.lending import forked_rng
-from cka_plugin.data.source import Batch, ReadOptions, open_data
+from cka_plugin.data import Batch, ReadOptions, open_data
 from cka_plugin.representation import Representation
 from cka_plugin.warnings import CKAWarning
 from cka_plugin.wording import listed

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cka_plugin.calls import read_like, represent
 from cka_plugin.comparison import Comparison
-from cka_plugin.data.source import ReadOptions, open_data, rows_of
+from cka_plugin.data import ReadOptions, open_data, rows_of
 from cka_plugin.models import given as models
 from cka_plugin.regression.noise import floor_of, rounded_otherwise
 from cka_plugin.representation import Representation, check_comparable, files
@@ -269,7 +269,7 @@ def _kept(first: Representation, data: Any, labels: Any, options: Mapping[str, A
     rows: dict[int, Any] = {}
     for batch in open_data(data, labels).batches(read):
         of_batch = batch.raw if batch.raw is not None else rows_of(batch.inputs, batch.size)  # type: ignore[arg-type]
-        for rank, row in zip(batch.ranks, of_batch, strict=True):
+        for rank, row in zip(batch.places, of_batch, strict=True):
             rows.setdefault(int(rank), row)
     ordered: list[Any] = [rows[rank] for rank in sorted(rows)]
     if isinstance(ordered[0], Tensor):

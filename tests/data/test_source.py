@@ -326,6 +326,6 @@ def test_a_live_model_follows_the_order_of_a_saved_representation(x: Tensor, tmp
 def test_pairs_of_raw_examples_give_each_model_its_part() -> None:
     rng = np.random.default_rng(0)
     pairs = [(Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)), f"text {i}") for i in range(12)]
-    from cka_plugin.data.readers import raw_examples
+    from cka_plugin.data.arrays import raw_examples
 
     assert raw_examples(pairs, "pairs").kinds == ("image", "text")

@@ -20,8 +20,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.distributed import DistributedSampler
 
 import cka_plugin as cka
-from cka_plugin.data.source import ReadOptions
-from cka_plugin.data.streams import Stream
+from cka_plugin.data import ReadOptions
+from cka_plugin.data.loader import Stream
+from cka_plugin.data.sampled import SampledStream
 from cka_plugin.engine import ranks as distributed
 from tests.support import ROOT
 from tests.support.nets import ConvNet, images
@@ -339,7 +340,7 @@ def own(rank: int, n: int = 10, labels: list[int] | None = None, **read) -> list
     data = TensorDataset(images(n))
     sampler = DistributedSampler(data, num_replicas=3, rank=rank, shuffle=False)
     stream = Stream(DataLoader(data, batch_size=4, sampler=sampler), labels)
-    batches = distributed.OwnExamples(stream, sampler).batches(ReadOptions(**read))
+    batches = SampledStream(stream, sampler).batches(ReadOptions(**read))
     return [(b.index, b.ids, None if b.labels is None else b.labels.tolist()) for b in batches]
 
 
