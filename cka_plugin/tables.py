@@ -13,6 +13,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+class Result:
+    """What the results of analyses share: a table of what they list, and plain data for JSON.
+
+    For frozen dataclasses. One that lists rows says which in `table_rows`; without, it is the one row of its table.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Length(Result):
+        ...     metres: float
+        >>> Length(float("nan")).to_dict(), list(Length(2.0).to_frame().columns)
+        ({'metres': None}, ['metres'])
+    """
+
+    def table_rows(self) -> tuple[Sequence[Any], type]:
+        """The rows of the table, and the dataclass that they are of."""
+        return [self], type(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """What is listed, one row each, in columns named as the attributes of a row."""
+        return to_frame(*self.table_rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain data for JSON: NaN is None."""
+        return {field.name: json_safe(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+
+
 def json_safe(value: Any) -> Any:
     """`value` with arrays as lists, dataclasses as dicts, numpy numbers as Python's, and NaN and infinities as None.
 

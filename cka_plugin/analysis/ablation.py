@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,9 +17,6 @@ from cka_plugin import tables
 from cka_plugin.analysis.errors.predictions import to_labels
 from cka_plugin.analysis.statistics.intervals import check_fraction, tango_interval
 from cka_plugin.analysis.statistics.paired import mcnemar
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class KeptBlock:
 
 
 @dataclass(frozen=True, repr=False)
-class Ablation:
+class Ablation(tables.Result):
     """Accuracy after each residual block is replaced by its shortcut; made by `ablation_effects`, `cka_plugin.ablate`.
 
     Attributes:
@@ -81,14 +78,9 @@ class Ablation:
     level: float
     model: str = ""
 
-    def to_frame(self) -> pd.DataFrame:
+    def table_rows(self) -> tuple[Sequence[Any], type]:
         """One row a block that was replaced."""
-        return tables.to_frame(self.blocks, AblatedBlock)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, JSON-safe."""
-        result: dict[str, Any] = tables.json_safe(self)
-        return result
+        return self.blocks, AblatedBlock
 
     def __repr__(self) -> str:
         of = f" of {self.model}" if self.model else ""

@@ -9,17 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from cka_plugin.analysis.difference import Difference, difference
 from cka_plugin.core.similarity import Floats, Sums
-from cka_plugin.tables import json_safe, text_table, to_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
+from cka_plugin.tables import Result, text_table
 
 UNLIKE = 0.3  # CKA below which a best match is no resemblance: a convention, not a test
 
@@ -75,7 +72,7 @@ class Match:
 
 
 @dataclass(frozen=True, repr=False)
-class Correspondence:
+class Correspondence(Result):
     """For each layer of one model the most similar layer of another.
 
     Attributes:
@@ -93,14 +90,9 @@ class Correspondence:
     only_in_a: list[str]
     only_in_b: list[str]
 
-    def to_frame(self) -> pd.DataFrame:
+    def table_rows(self) -> tuple[Sequence[Any], type]:
         """One row a layer of `a`."""
-        return to_frame(self.matches, Match)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, JSON-safe: NaN is None."""
-        result: dict[str, Any] = json_safe(self)
-        return result
+        return self.matches, Match
 
     def __repr__(self) -> str:
         header = ["layer", "best match", "CKA", "low", "high", "runner-up", "CKA of it", "tied"]

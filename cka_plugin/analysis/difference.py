@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cka_plugin.core.similarity import MIN_MINIBATCHES, Sums
-from cka_plugin.tables import json_safe, short, to_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
+from cka_plugin.tables import Result, short
 
 
 @dataclass(frozen=True, repr=False)
-class Difference:
+class Difference(Result):
     """The difference between two entries of CKA matrices on the same minibatches.
 
     Attributes:
@@ -30,15 +26,6 @@ class Difference:
     low: float
     high: float
     p: float
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row."""
-        return to_frame([self], Difference)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, JSON-safe: NaN is None."""
-        result: dict[str, Any] = json_safe(self)
-        return result
 
     def __repr__(self) -> str:
         if math.isnan(self.low):

@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,9 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from cka_plugin import tables
 from cka_plugin.analysis.errors.predictions import to_labels
 from cka_plugin.analysis.statistics.paired import mcnemar
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FOLDS = 5
 _ITERATIONS = 2000  # of L-BFGS, on standardised features; what has not converged then is said
@@ -53,7 +50,7 @@ class ProbedLayer:
 
 
 @dataclass(frozen=True, repr=False)
-class Probes:
+class Probes(tables.Result):
     """Linear-probe accuracy layer by layer; made by `linear_probes` or `cka_plugin.probe`.
 
     Attributes:
@@ -81,14 +78,9 @@ class Probes:
         """(layers,) accuracy of each probe."""
         return np.array([row.accuracy for row in self.layers])
 
-    def to_frame(self) -> pd.DataFrame:
+    def table_rows(self) -> tuple[Sequence[Any], type]:
         """One row a layer."""
-        return tables.to_frame(self.layers, ProbedLayer)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, JSON-safe: NaN is None."""
-        result: dict[str, Any] = tables.json_safe(self)
-        return result
+        return self.layers, ProbedLayer
 
     def __repr__(self) -> str:
         header = ["layer", "depth", "features", "accuracy", "s.e.", "gain", "p of gain", ""]

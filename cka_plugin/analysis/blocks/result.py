@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cka_plugin.core.similarity import Floats
-from cka_plugin.tables import json_safe, text_table, to_frame
+from cka_plugin.tables import Result, text_table, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ class Block:
 
 
 @dataclass(frozen=True, repr=False)
-class BlockStructure:
+class BlockStructure(Result):
     """Whether a network has the block structure, where, and why this is said.
 
     Attributes:
@@ -95,11 +95,6 @@ class BlockStructure:
     def to_frame(self) -> pd.DataFrame:
         """One row a block, without the list of all its examples; the strong ones first."""
         return to_frame([*self.blocks, *self.other_runs], Block).drop(columns=["dominant_examples"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, JSON-safe: NaN is None."""
-        result: dict[str, Any] = json_safe(self)
-        return result
 
     def __repr__(self) -> str:
         lines = [f"Block structure: {self.verdict}. {self.reason}"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,7 @@ import numpy.typing as npt
 from cka_plugin.analysis.blocks.detector import Block, BlockStructure
 from cka_plugin.analysis.blocks.runs import off_diagonal
 from cka_plugin.core.similarity import Floats
-from cka_plugin.tables import json_safe, text_table, to_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
+from cka_plugin.tables import Result, text_table
 
 ALIKE = 0.5  # CKA between two blocks, as a part of that within the less coherent of them
 
@@ -48,7 +45,7 @@ class BlockPair:
 
 
 @dataclass(frozen=True, repr=False)
-class BlockUniqueness:
+class BlockUniqueness(Result):
     """The blocks of two models, pair by pair.
 
     Attributes:
@@ -66,14 +63,13 @@ class BlockUniqueness:
         """Whether any two blocks are alike."""
         return any(pair.alike for pair in self.pairs)
 
-    def to_frame(self) -> pd.DataFrame:
+    def table_rows(self) -> tuple[Sequence[Any], type]:
         """One row a pair of blocks."""
-        return to_frame(self.pairs, BlockPair)
+        return self.pairs, BlockPair
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, JSON-safe."""
-        result: dict[str, Any] = json_safe(self)
-        return result | {"alike": self.alike}
+        return super().to_dict() | {"alike": self.alike}
 
     def __repr__(self) -> str:
         header = ["block of a", "block of b", "within a", "within b", "between", "PC1 cos²", "alike"]

@@ -19,7 +19,7 @@ from cka_plugin.analysis.components.principal import Components, components
 from cka_plugin.analysis.grams import GramVectors, cka_sums
 from cka_plugin.analysis.subsets import cka_without_examples
 from cka_plugin.core.similarity import Floats
-from cka_plugin.tables import json_safe, text_table
+from cka_plugin.tables import Result, json_safe, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +135,7 @@ def cka_without_dominant_examples(
 
 
 @dataclass(frozen=True, repr=False)
-class WithoutDominant:
+class WithoutDominant(Result):
     """The effect of the fraction of dominant examples left out; made by `without_dominant_examples`.
 
     Attributes:
@@ -175,8 +175,7 @@ class WithoutDominant:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, JSON-safe."""
-        result: dict[str, Any] = json_safe(self)
-        return result | {"mean_cka": json_safe(self.means())}
+        return super().to_dict() | {"mean_cka": json_safe(self.means())}
 
     def __repr__(self) -> str:
         fractions, counts = [0.0, *(p.fraction for p in self.left_out)], [0, *(p.count for p in self.left_out)]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ErrorMatrices:
+class ErrorMatrices(tables.Result):
     """How alike the predictions and errors of many models are, pair by pair; made by `error_matrices`.
 
     Attributes:
@@ -61,10 +61,6 @@ class ErrorMatrices:
                 "kappa": self.kappa[first, second],
             }
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON: NaN is None, and `reasons` says why."""
-        return tables.json_safe({name: getattr(self, name) for name in self.__dataclass_fields__})
 
     def __repr__(self) -> str:
         pairs = np.triu_indices(len(self.names), 1)
@@ -150,7 +146,7 @@ def error_matrices(
 
 
 @dataclass(frozen=True, repr=False)
-class SimilarityAndErrors:
+class SimilarityAndErrors(tables.Result):
     """Over all pairs of models, does similarity of representations go with likeness of errors? Mantel tests.
 
     Attributes:
@@ -160,10 +156,6 @@ class SimilarityAndErrors:
 
     agreement: PermutationTest
     kappa: PermutationTest
-
-    def to_dict(self) -> dict[str, Any]:
-        """Both tests, ready for JSON: NaN is None, and its reason stands beside it."""
-        return tables.json_safe(self)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a test, `agreement` and `kappa`."""

@@ -103,7 +103,7 @@ class SeedControl:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GroupComparison:
+class GroupComparison(tables.Result):
     """How the mistakes of two groups of models differ; made by `compare_groups`.
 
     Differences are a - b throughout: positive where a is the more accurate.
@@ -158,9 +158,9 @@ class GroupComparison:
         """The share of the example-level difference that classes explain; NaN where `class_share.reason` says why."""
         return self.class_share.v_squared
 
-    def to_frame(self) -> pd.DataFrame:
-        """The class table: one row a class, columns named as the attributes of `GroupClass`."""
-        return tables.to_frame(self.classes, GroupClass)
+    def table_rows(self) -> tuple[Sequence[Any], type]:
+        """One row a class."""
+        return self.classes, GroupClass
 
     def super_classes_to_frame(self) -> pd.DataFrame:
         """The table of super-classes, with the same columns."""
@@ -169,10 +169,6 @@ class GroupComparison:
     def held_out_to_frame(self) -> pd.DataFrame:
         """The held-out classes as a table, columns named as the attributes of `HeldOutClass`."""
         return tables.to_frame(self.held_out, HeldOutClass)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON: NaN is None, and the reasons stand beside it."""
-        return tables.json_safe({name: getattr(self, name) for name in self.__dataclass_fields__})
 
     def __repr__(self) -> str:
         a, b = self.names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,7 @@ class Examples:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ErrorComparison:
+class ErrorComparison(tables.Result):
     """How the mistakes of two models on the same labelled examples differ; made by `compare_errors`.
 
     Differences are a - b throughout: positive where a is the more accurate.
@@ -174,9 +175,9 @@ class ErrorComparison:
         rows = zip(*(column[order].tolist() for column in columns), right.tolist(), strict=True)
         return [Disagreement(e.example_id[i], *row) for i, row in zip(order.tolist(), rows, strict=True)]
 
-    def to_frame(self) -> pd.DataFrame:
-        """The class table: one row a class, columns named as the attributes of `ClassDifference`."""
-        return tables.to_frame(self.classes, ClassDifference)
+    def table_rows(self) -> tuple[Sequence[Any], type]:
+        """One row a class."""
+        return self.classes, ClassDifference
 
     def disagreements_to_frame(self) -> pd.DataFrame:
         """The disagreements as a table, columns named as the attributes of `Disagreement`."""
@@ -184,9 +185,9 @@ class ErrorComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the agreeing examples, ready for JSON: NaN is None, and `reasons` says why."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "examples"}
-        more = {"n_examples": self.n_examples, "churn": self.churn, "disagreements": self.disagreements}
-        return tables.json_safe({**fields, **more})
+        result = super().to_dict() | {"n_examples": self.n_examples, "churn": self.churn}
+        del result["examples"]
+        return result | {"disagreements": tables.json_safe(self.disagreements)}
 
     def __repr__(self) -> str:
         a, b = self.names

@@ -7,7 +7,7 @@ similarity. The level of untrained networks, and CKA to the inputs and to the la
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import torch
 from cka_plugin.analysis.grams import GramVectors, cka_sums, double
 from cka_plugin.core.kernels import pack, unpack
 from cka_plugin.core.similarity import Floats, Sums
-from cka_plugin.tables import json_safe, short
+from cka_plugin.tables import Result, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, repr=False)
-class ChanceLevel:
+class ChanceLevel(Result):
     """What independent representations would give.
 
     Attributes:
@@ -51,11 +51,6 @@ class ChanceLevel:
 
         rows, columns = np.indices(self.level.shape)
         return pd.DataFrame({"a": rows.ravel(), "b": columns.ravel(), "level": self.level.ravel(), "p": self.p.ravel()})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, JSON-safe."""
-        result: dict[str, Any] = json_safe(self)
-        return result
 
     def __repr__(self) -> str:
         finite = self.level[np.isfinite(self.level)]

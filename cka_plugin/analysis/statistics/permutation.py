@@ -9,22 +9,18 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cka_plugin import tables
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 ALTERNATIVES = ("two-sided", "greater", "less")
 _TIE = 1e-9  # relabellings that give the same number up to rounding count as equal to it
 
 
 @dataclass(frozen=True, repr=False)
-class PermutationTest:
+class PermutationTest(tables.Result):
     """The outcome of a permutation test.
 
     Attributes:
@@ -43,15 +39,6 @@ class PermutationTest:
     relabellings: int
     exact: bool
     reason: str = ""
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row."""
-        return tables.to_frame([self], PermutationTest)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, JSON-safe: NaN is None, and `reason` says why."""
-        result: dict[str, Any] = tables.json_safe(self)
-        return result
 
     def __repr__(self) -> str:
         if self.reason:
