@@ -13,8 +13,7 @@ import numpy as np
 
 from cka_plugin.capture.pooling import check_pooling
 from cka_plugin.comparison import Comparison
-from cka_plugin.core.kernels import KERNELS
-from cka_plugin.core.similarity import check_estimator
+from cka_plugin.core import KERNELS, check_estimator
 from cka_plugin.data import ReadOptions, open_data
 from cka_plugin.engine import ranks as distributed
 from cka_plugin.engine import run as engine

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_plugin.adapters.base import Layer
-from cka_plugin.core.similarity import Floats, Sums, check_estimator, inner_products, self_products
+from cka_plugin.core import Floats, Sums, check_estimator, inner_products, self_products
 from cka_plugin.representation import Representation, check_comparable, files
 from cka_plugin.storage.vectors import VectorStore, budget_bytes, release
 from cka_plugin.tables import json_safe

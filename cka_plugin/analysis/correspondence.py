@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cka_plugin.analysis.difference import Difference, difference
-from cka_plugin.core.similarity import Floats, Sums
+from cka_plugin.core import Floats, Sums
 from cka_plugin.tables import Result, text_table
 
 UNLIKE = 0.3  # CKA below which a best match is no resemblance: a convention, not a test

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cka_plugin.core.similarity import MIN_MINIBATCHES, Sums
+from cka_plugin.core import MIN_MINIBATCHES, Sums
 from cka_plugin.tables import Result, short
 
 

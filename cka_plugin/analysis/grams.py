@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cka_plugin.core.kernels import as_rows, examples_of, gram, pack, u_center
-from cka_plugin.core.similarity import Sums
+from cka_plugin.core import Sums, as_rows, examples_of, gram, pack, u_center
 
 _CHUNK_BYTES = 1 << 26  # float64 Gram matrices held at a time
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cka_plugin.adapters.base import Layer
-from cka_plugin.core.similarity import Floats
+from cka_plugin.core import Floats
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cka_plugin.analysis.grams import GramVectors, check_minibatches, double, layer_chunks, sums_of
-from cka_plugin.core.kernels import MIN_EXAMPLES, examples_of, pack, pairs_of, u_center, unpack
-from cka_plugin.core.similarity import Floats, Sums
+from cka_plugin.core import MIN_EXAMPLES, Floats, Sums, examples_of, pack, pairs_of, u_center, unpack
 
 
 def on_examples(vectors: npt.NDArray[np.floating], kept: npt.NDArray[np.intp]) -> Floats:

@@ -21,8 +21,7 @@ from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels
 from cka_plugin.capture.lending import forked_rng, hooks_seen, lent, no_gradients
 from cka_plugin.capture.packed_weights import weights_packed
 from cka_plugin.capture.pooling import examples_first, pool
-from cka_plugin.core.kernels import similarities
-from cka_plugin.core.packing import GramPacker
+from cka_plugin.core import GramPacker, similarities
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cka_plugin.core.kernels import as_rows
+from cka_plugin.core import as_rows
 
 POOLINGS = ("auto", "flatten", "mean", "cls", "last", "max")
 

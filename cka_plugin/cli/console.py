@@ -7,7 +7,7 @@ from typing import Any
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.comparison import Comparison
-from cka_plugin.core.similarity import MIN_MINIBATCHES
+from cka_plugin.core import MIN_MINIBATCHES
 from cka_plugin.wording import interval, number
 
 

@@ -1,13 +1,9 @@
-"""Gram matrices of one minibatch, centring, U-centring, and the packed vectors that CKA is the cosine of.
+"""Gram matrices of one minibatch: the kernels, each brought near unit scale by a power of two.
 
-Everything here knows tensors only. Sources: Song et al. 2012 and Nguyen, Raghu & Kornblith 2021 (eq. 2, 3) for HSIC_1;
-Székely & Rizzo 2014 for U-centring; Kornblith et al. 2019 for the RBF bandwidth.
+Sources: Kornblith et al. 2019 (1905.00414), section 4, for the RBF kernel and its bandwidth.
 """
 
 from __future__ import annotations
-
-import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -15,7 +11,6 @@ from torch import Tensor
 from cka_plugin.core.products import centred_products, largest_deviation, working_dtype
 
 KERNELS = ("linear", "rbf")
-MIN_EXAMPLES = 4  # HSIC_1 divides by n(n-3)
 
 _NEARLY_CONSTANT = 2.0**-36  # spread against level, squared: below it, a feature may be constant but for rounding
 _SAFE_SQUARE = (2.0**-70, 2.0**90)  # mean squares between these neither underflow nor overflow in float32 products
@@ -121,104 +116,3 @@ def _rbf(products: Tensor, bandwidth: float) -> Tensor:
     ordered = distances.flatten().sort().values
     middle = (ordered[(ordered.numel() - 1) // 2] + ordered[ordered.numel() // 2]) / 2
     return torch.exp(-distances / (2 * bandwidth**2 * middle))
-
-
-def u_center(k: Tensor) -> tuple[Tensor, Tensor]:
-    """U-centre Gram matrices, and keep the diagonal that HKH had.
-
-    A_ij = K_ij - r_i/(n-2) - r_j/(n-2) + s/((n-1)(n-2)) for i ≠ j and A_ii = 0, with r the row sums and s the total
-    of K with a zero diagonal [Székely & Rizzo 2014]; n(n-3) HSIC_1(K, L) = Σ_{i≠j} A_ij B_ij.
-
-    Args:
-        k: (..., n, n) symmetric, n >= 4.
-
-    Returns:
-        A, (..., n, n) with a zero diagonal, and the diagonal of H K H, (..., n).
-
-    Raises:
-        ValueError: fewer than 4 examples.
-
-    Example:
-        >>> a, d = u_center(torch.eye(4, dtype=torch.float64))
-        >>> a.abs().max().item(), d[0].item()
-        (0.0, 0.75)
-    """
-    n = k.shape[-1]
-    if n < MIN_EXAMPLES:
-        raise ValueError(f"U-centring needs at least {MIN_EXAMPLES} examples; given {n}")
-    diagonal = k.diagonal(dim1=-2, dim2=-1).double()
-    full_rows = k.sum(-1, dtype=torch.float64)
-    full_total = full_rows.sum(-1, keepdim=True)
-    centred_diagonal = diagonal - 2 * full_rows / n + full_total / n**2
-    rows = full_rows - diagonal
-    total = rows.sum(-1, keepdim=True)
-    offset = (rows - total / (2 * (n - 1))) / (n - 2)  # half of the constant goes to either side
-    a = k - offset.to(k.dtype).unsqueeze(-1)
-    a -= offset.to(k.dtype).unsqueeze(-2)
-    a.diagonal(dim1=-2, dim2=-1).zero_()
-    return a, centred_diagonal.to(k.dtype)
-
-
-def recover_centered(a: Tensor, diagonal: Tensor) -> Tensor:
-    """K' = H K H from what `u_center` gave, exactly, for any kernel.
-
-    K'_ij = A_ij - (d_i + d_j)/(n-2) + T/((n-1)(n-2)) for i ≠ j, K'_ii = d_i, with T = Σ d_i.
-
-    Args:
-        a: (..., n, n) U-centred.
-        diagonal: (..., n), the diagonal of HKH.
-
-    Example:
-        >>> x = torch.randn(6, 3, dtype=torch.float64); x = x - x.mean(0)
-        >>> torch.allclose(recover_centered(*u_center(x @ x.T)), x @ x.T)
-        True
-    """
-    n = a.shape[-1]
-    offset = diagonal / (n - 2) - diagonal.sum(-1, keepdim=True) / (2 * (n - 1) * (n - 2))
-    k = a - offset.unsqueeze(-1) - offset.unsqueeze(-2)
-    k.diagonal(dim1=-2, dim2=-1).copy_(diagonal)
-    return k
-
-
-@lru_cache(maxsize=16)
-def _triangle(n: int, device: torch.device) -> Tensor:
-    rows, columns = torch.triu_indices(n, n, offset=1, device=device)
-    return rows * n + columns
-
-
-def pack(a: Tensor) -> Tensor:
-    """Symmetric (..., n, n) with a zero diagonal to its upper triangle, row by row: (..., n(n-1)/2)."""
-    n = a.shape[-1]
-    return a.flatten(-2).index_select(-1, _triangle(n, a.device))
-
-
-def unpack(vector: Tensor) -> Tensor:
-    """The inverse of `pack`.
-
-    Example:
-        >>> unpack(torch.tensor([1.0, 2.0, 3.0])).tolist()
-        [[0.0, 1.0, 2.0], [1.0, 0.0, 3.0], [2.0, 3.0, 0.0]]
-    """
-    n = examples_of(vector.shape[-1])
-    flat = vector.new_zeros(*vector.shape[:-1], n * n)
-    flat.index_copy_(-1, _triangle(n, vector.device), vector)
-    a = flat.unflatten(-1, (n, n))
-    return a + a.transpose(-1, -2)
-
-
-def pairs_of(n: int) -> int:
-    """Pairs of n examples: n(n-1)/2, the length of a packed vector."""
-    return n * (n - 1) // 2
-
-
-def examples_of(pairs: int) -> int:
-    """How many examples a packed vector of `pairs` entries is of.
-
-    Example:
-        >>> examples_of(pairs_of(64))
-        64
-    """
-    n = (1 + math.isqrt(1 + 8 * pairs)) // 2
-    if pairs_of(n) != pairs:
-        raise ValueError(f"{pairs} is not n(n-1)/2 for any number of examples n")
-    return n

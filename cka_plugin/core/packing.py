@@ -1,15 +1,56 @@
-"""From the Gram matrices of one minibatch, as they come, to the packed vectors of all its layers."""
+"""From Gram matrices to packed vectors, which CKA is the cosine of: of one layer, or of all layers of a minibatch."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from cka_plugin.core.kernels import levelled, pack, u_center
+from cka_plugin.core.centring import u_center
+from cka_plugin.core.kernels import levelled
 
 _GROUP_BYTES = 4 << 20  # matrices waiting on a CPU: few enough for its cache, and enough for few operations a matrix
+
+
+def pack(a: Tensor) -> Tensor:
+    """Symmetric (..., n, n) with a zero diagonal to its upper triangle, row by row: (..., n(n-1)/2)."""
+    n = a.shape[-1]
+    return a.flatten(-2).index_select(-1, _triangle(n, a.device))
+
+
+def unpack(vector: Tensor) -> Tensor:
+    """The inverse of `pack`.
+
+    Example:
+        >>> unpack(torch.tensor([1.0, 2.0, 3.0])).tolist()
+        [[0.0, 1.0, 2.0], [1.0, 0.0, 3.0], [2.0, 3.0, 0.0]]
+    """
+    n = examples_of(vector.shape[-1])
+    flat = vector.new_zeros(*vector.shape[:-1], n * n)
+    flat.index_copy_(-1, _triangle(n, vector.device), vector)
+    a = flat.unflatten(-1, (n, n))
+    return a + a.transpose(-1, -2)
+
+
+def pairs_of(n: int) -> int:
+    """Pairs of n examples: n(n-1)/2, the length of a packed vector."""
+    return n * (n - 1) // 2
+
+
+def examples_of(pairs: int) -> int:
+    """How many examples a packed vector of `pairs` entries is of.
+
+    Example:
+        >>> examples_of(pairs_of(64))
+        64
+    """
+    n = (1 + math.isqrt(1 + 8 * pairs)) // 2
+    if pairs_of(n) != pairs:
+        raise ValueError(f"{pairs} is not n(n-1)/2 for any number of examples n")
+    return n
 
 
 class GramPacker:
@@ -72,3 +113,9 @@ def _stacked(tensors: list[Tensor]) -> Tensor:
 
 def _joined(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+@lru_cache(maxsize=16)
+def _triangle(n: int, device: torch.device) -> Tensor:
+    rows, columns = torch.triu_indices(n, n, offset=1, device=device)
+    return rows * n + columns

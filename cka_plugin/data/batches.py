@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cka_plugin.adapters.base import Inputs, Preparation
-from cka_plugin.core.kernels import MIN_EXAMPLES
+from cka_plugin.core import MIN_EXAMPLES
 
 DEFAULT_BATCH_SIZE = 64
 Ints = npt.NDArray[np.int64]

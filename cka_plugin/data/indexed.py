@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cka_plugin.adapters.base import Inputs
-from cka_plugin.core.kernels import MIN_EXAMPLES
+from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.batches import DEFAULT_BATCH_SIZE, Batch, Fingerprints, Ints, split
 from cka_plugin.data.labels import label_numbers
 from cka_plugin.data.reading import ReadOptions

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
 from cka_plugin.adapters.base import Inputs
-from cka_plugin.core.kernels import MIN_EXAMPLES
+from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.batches import Batch
 from cka_plugin.data.kinds import kinds_of
 from cka_plugin.data.labels import label_numbers, read_labels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cka_plugin.core.kernels import MIN_EXAMPLES
+from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.batches import Ints
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data.distributed import DistributedSampler
 
-from cka_plugin.core.kernels import MIN_EXAMPLES
+from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.batches import Batch, Ints
 from cka_plugin.data.loader import Stream
 from cka_plugin.data.reading import ReadOptions

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_plugin.comparison import Comparison
-from cka_plugin.core.similarity import MIN_MINIBATCHES
+from cka_plugin.core import MIN_MINIBATCHES
 from cka_plugin.models import given as models
 from cka_plugin.regression.baseline import Baseline, represent_as
 from cka_plugin.regression.diagnosis import meaning_of

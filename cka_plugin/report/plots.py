@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_plugin.adapters.base import Layer
-from cka_plugin.core.similarity import Floats
+from cka_plugin.core import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cka_plugin.adapters.base import Layer
-from cka_plugin.core.similarity import DEGENERATE, self_products
+from cka_plugin.core import DEGENERATE, self_products
 from cka_plugin.representation.minibatch import Minibatch
 from cka_plugin.storage.vectors import release
 

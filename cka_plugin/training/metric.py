@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cka_plugin.core.kernels import KERNELS, MIN_EXAMPLES, as_rows, gram, recover_centered, u_center
-from cka_plugin.core.similarity import DEGENERATE, check_estimator
+from cka_plugin.core import (
+    DEGENERATE,
+    KERNELS,
+    MIN_EXAMPLES,
+    as_rows,
+    check_estimator,
+    gram,
+    recover_centered,
+    u_center,
+)
 
 if TYPE_CHECKING or find_spec("torchmetrics") is not None:
     from torchmetrics import Metric

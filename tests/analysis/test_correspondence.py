@@ -18,7 +18,7 @@ from cka_plugin.analysis.grams import cka_sums, pack_layers
 from cka_plugin.analysis.levels.chance import chance_level
 from cka_plugin.analysis.levels.pseudo_layers import input_layer, label_layer
 from cka_plugin.analysis.statistics.model_groups import within_between
-from cka_plugin.core.similarity import Sums
+from cka_plugin.core import Sums
 from tests.support.planted import MadeRepresentation, drifting, fresh, represent, rotation
 from tests.support.reference import minibatch_cka
 

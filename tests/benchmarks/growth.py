@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from cka_plugin.core.kernels import gram, pack, u_center
+from cka_plugin.core import gram, pack, u_center
 from tests.benchmarks.jobs import bare, images, loader_of, ours
 
 COUNTS = (1, 2, 5, 10, 20)

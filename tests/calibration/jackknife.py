@@ -26,7 +26,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import stats
 
-from cka_plugin.core.similarity import Sums
+from cka_plugin.core import Sums
 
 Floats = NDArray[np.float64]
 FEATURES = 12

@@ -8,10 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cka_plugin.core import products
-from cka_plugin.core.packing import GramPacker
 from cka_plugin.core.products import centred_products, largest_deviation
-
-CPU = torch.device("cpu")
 
 
 def reference(x: torch.Tensor) -> torch.Tensor:
@@ -75,20 +72,3 @@ def test_the_largest_deviation_is_found_in_any_slice() -> None:
     x = torch.zeros(4, 600_000)
     x[2, 599_999] = -3.0
     assert largest_deviation(x).item() == 3.0
-
-
-def test_matrices_packed_in_groups_come_out_in_the_order_asked_for(monkeypatch) -> None:
-    monkeypatch.setattr("cka_plugin.core.packing._GROUP_BYTES", 2 * 6 * 6 * 4)
-    grams = [torch.diag(torch.arange(1.0, 7.0)) * 2.0**i for i in range(5)]
-    packer, alone = GramPacker(CPU), []
-    for k in grams:
-        packer.add(k.clone(), torch.tensor(0))
-        one = GramPacker(CPU)
-        one.add(k.clone(), torch.tensor(0))
-        alone.append(one.finish())
-    vectors, diagonals, exponents = packer.finish([3, 0, 4, 1, 2])
-    for row, place in enumerate([3, 0, 4, 1, 2]):
-        assert torch.equal(vectors[row], alone[place][0][0])
-        assert torch.equal(diagonals[row], alone[place][1][0])
-        assert exponents[row] == alone[place][2][0]
-    assert exponents.tolist() == [5, 2, 6, 3, 4]

@@ -16,7 +16,7 @@ import torch
 from numpy.random import Generator
 from torch import Tensor, nn
 
-from cka_plugin.core.kernels import gram, pack, u_center
+from cka_plugin.core import gram, pack, u_center
 
 Activations = list[np.ndarray]
 

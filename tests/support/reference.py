@@ -55,6 +55,13 @@ def minibatch_cka(
     return float(sums[0] / np.sqrt(sums[1] * sums[2]))
 
 
+def correlated(seed: int, n: int = 40, d: int = 12, e: int = 7) -> tuple[np.ndarray, np.ndarray]:
+    """(n, d) and (n, e): the second is the first e features of the first, with as much noise."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d))
+    return x, x[:, :e] + rng.normal(size=(n, e))
+
+
 def activations(model: nn.Module, paths: Sequence[str], batches: Sequence[Tensor]) -> dict[str, list[np.ndarray]]:
     """Outputs of modules, copied the moment they are made, one array a minibatch."""
     kept: dict[str, list[np.ndarray]] = {path: [] for path in paths}

@@ -28,7 +28,7 @@ from cka_plugin.analysis.blocks.runs import (
 from cka_plugin.analysis.components.dominance import dominant_set, ranking, top_share
 from cka_plugin.analysis.components.first_component import FirstComponent, first_component
 from cka_plugin.analysis.grams import GramVectors, cka_sums
-from cka_plugin.core.similarity import Floats
+from cka_plugin.core import Floats
 
 # Beside each threshold, what networks made by `tests.calibration.blocks` have: planted blocks, and what is not one.
 MIN_DROP = 0.5  # planted 0.75 and more; untrained residual networks of which removal leaves less than half, up to 0.45

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cka_plugin.core.similarity import Floats
+from cka_plugin.core import Floats
 from cka_plugin.tables import Result, text_table, to_frame
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cka_plugin.core.similarity import Floats
+from cka_plugin.core import Floats
 
 # Beside thresholds, what networks made by `tests.calibration.blocks` have.
 MIN_LAYERS = 3

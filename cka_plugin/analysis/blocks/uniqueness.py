@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cka_plugin.analysis.blocks.detector import Block, BlockStructure
 from cka_plugin.analysis.blocks.runs import off_diagonal
-from cka_plugin.core.similarity import Floats
+from cka_plugin.core import Floats
 from cka_plugin.tables import Result, text_table
 
 ALIKE = 0.5  # CKA between two blocks, as a part of that within the less coherent of them

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cka_plugin.analysis.components.principal import Components, components
 from cka_plugin.analysis.grams import GramVectors, cka_sums
 from cka_plugin.analysis.subsets import cka_without_examples
-from cka_plugin.core.similarity import Floats
+from cka_plugin.core import Floats
 from cka_plugin.tables import Result, json_safe, text_table
 
 if TYPE_CHECKING:

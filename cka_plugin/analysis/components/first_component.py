@@ -13,7 +13,7 @@ from cka_plugin.analysis.components.dominance import dominance
 from cka_plugin.analysis.components.principal import components, squared_cosines
 from cka_plugin.analysis.components.removal import cka_without_first_component
 from cka_plugin.analysis.grams import GramVectors
-from cka_plugin.core.similarity import Floats
+from cka_plugin.core import Floats
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from cka_plugin.analysis.grams import GramVectors, alive_rows, check_minibatches, double, layer_chunks
-from cka_plugin.core.kernels import recover_centered, unpack
-from cka_plugin.core.similarity import Floats
+from cka_plugin.core import Floats, recover_centered, unpack
 
 _KRYLOV_FROM = 96  # examples; below, a full eigendecomposition is as fast
 _KRYLOV_BLOCK, _KRYLOV_STEPS = 4, 16

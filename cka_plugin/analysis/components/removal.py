@@ -16,8 +16,7 @@ from torch import Tensor
 
 from cka_plugin.analysis.components.principal import Components, leading_eigenpairs
 from cka_plugin.analysis.grams import GramVectors, alive_rows, check_minibatches, double, layer_chunks, sums_of
-from cka_plugin.core.kernels import pack, recover_centered, unpack
-from cka_plugin.core.similarity import Floats, Sums
+from cka_plugin.core import Floats, Sums, pack, recover_centered, unpack
 
 ROUNDING = 2.0**-20  # of ‖K'‖: what float32 Gram matrices leave of a layer that is its first component and nothing else
 _NULL = 1e-12  # relative size below which a direction of the small system is no direction

@@ -14,8 +14,7 @@ import numpy.typing as npt
 import torch
 
 from cka_plugin.analysis.grams import GramVectors, cka_sums, double
-from cka_plugin.core.kernels import pack, unpack
-from cka_plugin.core.similarity import Floats, Sums
+from cka_plugin.core import Floats, Sums, pack, unpack
 from cka_plugin.tables import Result, short
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from cka_plugin.analysis.grams import GramVectors, PackedGrams, pack_layers
-from cka_plugin.core.kernels import pack, u_center
+from cka_plugin.core import pack, u_center
 
 
 def input_layer(inputs: npt.ArrayLike, like: GramVectors) -> PackedGrams:

@@ -20,7 +20,7 @@ from cka_plugin.analysis.components.principal import components, leading_eigenpa
 from cka_plugin.analysis.components.removal import cka_without_first_component, project_out, without_first_component
 from cka_plugin.analysis.grams import PackedGrams, cka_sums, pack_layers
 from cka_plugin.analysis.subsets import cka_within_classes, cka_without_examples
-from cka_plugin.core.kernels import unpack
+from cka_plugin.core import unpack
 from tests.support.planted import add_component, fresh, represent, rotation
 from tests.support.reference import minibatch_cka
 
