@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
+from cka_plugin.adapters.calling import takes_mapping
 from cka_plugin.adapters.layer import GRANULARITIES, KINDS, Layer
 from cka_plugin.adapters.modules import is_leaf, leaf_layers, leaves, unwrap
 from cka_plugin.adapters.naming import spread_depths, tower
@@ -101,9 +102,12 @@ class Adapter:
         return None
 
     def forward(self, model: nn.Module, inputs: Inputs) -> Any:
-        """Run the model: a mapping goes in as keywords, a tuple as positional arguments, a tensor as the only one."""
+        """Run the model: a mapping goes in as keywords, a tuple as positional arguments, a tensor as the only one.
+
+        Where `forward` needs one argument, and has none by a name of the mapping's, the mapping itself is that.
+        """
         if isinstance(inputs, Mapping):
-            return model(**inputs)
+            return model(inputs) if takes_mapping(model, inputs) else model(**inputs)
         if isinstance(inputs, tuple):
             return model(*inputs)
         return model(inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -40,6 +41,20 @@ def unwrap(model: nn.Module) -> tuple[nn.Module, str]:
         if inner is None:
             return model, prefix
         model, prefix = inner, prefix + step
+
+
+def layer_within(model: nn.Module, layer: Layer) -> Layer:
+    """The layer with its path in `model`, where its path is that of a wrapper around it (`module.`, `_orig_mod.`).
+
+    Example:
+        >>> layer_within(nn.Sequential(nn.ReLU()), Layer("head", "module.0", "head", 1.0)).path
+        '0'
+    """
+    parts = layer.path.split(".")
+    children = dict(model.named_children())
+    while parts and parts[0] not in children:
+        parts = parts[1:]
+    return replace(layer, path=".".join(parts)) if parts else layer
 
 
 def is_leaf(module: nn.Module) -> bool:
@@ -121,4 +136,4 @@ def leaf_layers(model: nn.Module, coarse: Sequence[Layer] = ()) -> list[Layer]:
     return spread_depths([Layer(n, p, "module", 0.0) for n, p in zip(chosen, paths, strict=True)])
 
 
-__all__ = ["is_activation", "is_leaf", "is_norm", "leaf_layers", "leaves", "unwrap"]
+__all__ = ["is_activation", "is_leaf", "is_norm", "layer_within", "leaf_layers", "leaves", "unwrap"]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cka_plugin.adapters.base import Adapter, Layer, Preparation
+from cka_plugin.adapters.base import Adapter, Inputs, Layer, Preparation
+from cka_plugin.adapters.generic.inputs import preparation_inside
+from cka_plugin.adapters.generic.masks import Noted, heads_of, noting
 from cka_plugin.adapters.generic.parts import Parts
 from cka_plugin.adapters.generic.runs import Run, find_runs, fires, has_weights, is_weight_layer, join, weight_count
 from cka_plugin.adapters.known import known_owner
-from cka_plugin.adapters.modules import is_activation, is_norm
+from cka_plugin.adapters.modules import is_activation, is_norm, layer_within
 
 
 class GenericAdapter(Adapter):
@@ -34,6 +37,9 @@ class GenericAdapter(Adapter):
     """
 
     name = "generic"
+
+    def __init__(self) -> None:
+        self._noted: dict[int, Noted] = {}  # by the model that runs
 
     def owns(self, model: nn.Module) -> bool:
         """Every module."""
@@ -64,9 +70,38 @@ class GenericAdapter(Adapter):
         return "; ".join([grounds, *ends, f"in the order of {order}"])
 
     def preparation(self, model: nn.Module) -> Preparation | None:
-        """That of the known framework's model inside, where there is one."""
+        """That of the known framework's model inside, where there is one; see `preparation_inside`."""
         inside = _known_inside(model)
-        return None if inside is None else inside[1].preparation(model.get_submodule(inside[0]))
+        return None if inside is None else preparation_inside(model, *inside)
+
+    def preparation_by(self, model: nn.Module, processor: Any) -> Preparation | None:
+        """By a processor (a tokenizer) for the known framework's model inside."""
+        inside = _known_inside(model)
+        return None if inside is None else preparation_inside(model, *inside, processor)
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Any:
+        """Run the model, and note what tells the masks of its parts."""
+        with noting(model) as noted:
+            self._noted[id(model)] = noted
+            try:
+                return super().forward(model, inputs)
+            finally:
+                del self._noted[id(model)]
+
+    def activation(self, model: nn.Module, layer: Layer, output: Any) -> Any:
+        """What the adapter of a known framework's model takes of the layers inside that."""
+        layer = layer_within(model, layer)
+        for path in heads_of(layer.path):
+            inner = model.get_submodule(path)
+            owner = known_owner(inner)
+            if owner is not None:
+                return owner.activation(inner, replace(layer, path=layer.path[len(path) + 1 :]), output)
+        return output
+
+    def mask(self, model: nn.Module, layer: Layer, inputs: Inputs, length: int) -> Tensor | None:
+        """What the parts around the layer were called with tells it; see `Noted.of`."""
+        noted = self._noted.get(id(model))
+        return None if noted is None else noted.of(model, layer_within(model, layer), inputs, length)
 
 
 def _read(model: nn.Module, granularity: str) -> tuple[list[Layer], str, bool]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fnmatch
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Adapter, Inputs, Layer, Preparation
+from cka_plugin.adapters.modules import layer_within
 
 
 class TransformersAdapter(Adapter):
@@ -85,12 +85,12 @@ class TransformersAdapter(Adapter):
     def activation(self, model: nn.Module, layer: Layer, output: Any) -> Any:
         from cka_plugin.adapters.transformers.masks import positions_first
 
-        return positions_first(model, _inside(model, layer), output)
+        return positions_first(model, layer_within(model, layer), output)
 
     def mask(self, model: nn.Module, layer: Layer, inputs: Inputs, length: int) -> Tensor | None:
         from cka_plugin.adapters.transformers import inputs as transformers_inputs
 
-        return transformers_inputs.mask(model, _inside(model, layer), inputs, length)
+        return transformers_inputs.mask(model, layer_within(model, layer), inputs, length)
 
     def logits(self, model: nn.Module, output: Any) -> Tensor | None:
         from cka_plugin.adapters.transformers import inputs as transformers_inputs
@@ -104,12 +104,3 @@ class TransformersAdapter(Adapter):
         if all(str(label) == f"LABEL_{index}" for index, label in labels.items()):  # what transformers fills in
             return None
         return [str(labels[index]) for index in sorted(labels)]
-
-
-def _inside(model: nn.Module, layer: Layer) -> Layer:
-    """The layer with its path in `model`, where its path is that of a wrapper around it (`module.`, `_orig_mod.`)."""
-    parts = layer.path.split(".")
-    children = dict(model.named_children())
-    while parts and parts[0] not in children:
-        parts = parts[1:]
-    return replace(layer, path=".".join(parts)) if parts else layer
