@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from cka_plugin.regression.baseline import BATCH_SIZE, Baseline, make_baseline
 from cka_plugin.regression.check import check
+from cka_plugin.regression.limits import NOTHING_ASKED
 from cka_plugin.regression.result import CheckResult
 from cka_plugin.regression.session import SUFFIX, Baselines, file_name, folder_of, owner_of
 
@@ -130,7 +132,7 @@ class CkaRegression:
         else:
             try:
                 before = Baseline.load(path)
-                result = check(made.representation, before, min_cka=0, **_UNJUDGED)
+                result = check(made.representation, before, **asdict(NOTHING_ASKED))
             except (ValueError, OSError) as error:
                 change = f"replaced: {shown} ({_figures(made)}); the old one could not be compared: {error}"
             else:
@@ -155,14 +157,6 @@ class CkaRegression:
             title = f"{result.model} against {result.baseline}"
             plot_check(result.layers, title).savefig(folder / f"{base}.png", dpi=120)
         self.baselines.reports.append(str(folder / f"{base}.md"))
-
-
-_UNJUDGED: dict[str, Any] = {
-    "max_accuracy_drop": None,
-    "max_class_drop": None,
-    "max_churn": None,
-    "block_structure": False,
-}
 
 
 def _same_options(baseline: Baseline, asked: Mapping[str, Any], shown: str) -> None:

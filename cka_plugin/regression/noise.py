@@ -2,21 +2,26 @@
 
 Another BLAS, another number of threads or a GPU adds up in another order, so that every activation comes out different
 in its last bits. That is imitated, a little exaggerated, by moving the output of every leaf module at random by its own
-rounding unit.
-Half precision is added up in float32 and rounded once, so that there each value moves by half a unit of its own.
-A threshold that this noise reaches would be a coin flip.
+rounding unit. Half precision is added up in float32 and rounded once, so that there each value moves by half a unit of
+its own. A threshold that this noise reaches would be a coin flip.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import is_leaf, unwrap
+from cka_plugin.calls import represent
+from cka_plugin.comparison import Comparison
+from cka_plugin.representation import Representation, check_comparable
+from cka_plugin.warnings import CKAWarning
 
 FLOAT32_UNITS = 4.0  # of the root mean square of an output: sums of 10,000 terms in another order differ by less
 HALF_UNITS = 0.5  # of each value
@@ -33,6 +38,41 @@ def floor_of(measured: float | None) -> float:
         (1e-05, 1e-06, 0.0004)
     """
     return UNKNOWN_FLOOR if measured is None else max(SMALLEST_FLOOR, MARGIN * measured)
+
+
+def measured_noise(
+    first: Representation, model: nn.Module, data: Any, run: Mapping[str, Any]
+) -> tuple[dict[str, float], float]:
+    """1 - CKA of each layer between a run and another whose activations differ by rounding, and the churn between them.
+
+    Args:
+        first: the run.
+        model: the same model.
+        data: the same data.
+        run: how it was run, as for `represent`.
+
+    Raises:
+        ValueError: the data gave other examples.
+    """
+    with rounded_otherwise(model), warnings.catch_warnings():
+        warnings.simplefilter("ignore", CKAWarning)  # the first run said it all
+        second = represent({first.name: model}, data, like=first, **run)
+    try:
+        check_comparable(first, second)
+    except ValueError as error:
+        raise ValueError(
+            "the data gave other examples when read a second time (random augmentation, or a shuffle without a"
+            f" seed?): a baseline needs examples that stay what they are. {error}"
+        ) from error
+    matrix = Comparison([first.renamed("first"), second.renamed("second")]).matrix("first", "second")
+    noise = {
+        layer.name: max(0.0, float(value))
+        for layer, value in zip(first.layers, 1.0 - np.diagonal(matrix), strict=True)
+        if np.isfinite(value)
+    }
+    if first.predictions is None or second.predictions is None:
+        return noise, 0.0
+    return noise, float((first.predictions != second.predictions).mean())
 
 
 @contextlib.contextmanager

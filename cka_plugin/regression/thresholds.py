@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from numbers import Real
 
@@ -56,6 +57,28 @@ def thresholds_of(min_cka: float | Mapping[str, float], layers: Sequence[Layer])
             if how >= rank[position]:
                 chosen[position], rank[position] = value, how
     return chosen
+
+
+def check_noise(thresholds: Sequence[float], layers: Sequence[Layer], floor: Callable[[str], float]) -> None:
+    """Raise where rounding alone can miss a threshold, which would be a coin flip.
+
+    Args:
+        thresholds: one a layer.
+        layers: of the baseline.
+        floor: of a layer's name: 1 - CKA that an unchanged layer may show.
+
+    Raises:
+        ValueError: a threshold above 1 - floor; the message says the highest one that may be given.
+    """
+    for layer, threshold in zip(layers, thresholds, strict=True):
+        highest = 1.0 - floor(layer.name)
+        if threshold > highest:
+            digits = max(2, math.ceil(-math.log10(1.0 - highest)))
+            usable = math.floor(highest * 10**digits) / 10**digits
+            raise ValueError(
+                f"min_cka {threshold:g} for layer {layer.name} lies within the noise of the baseline: rounding on"
+                f" another machine alone may give {highest:.{digits + 1}f}; give at most {usable:g}"
+            )
 
 
 def _fit(key: str, layer: Layer) -> int | None:

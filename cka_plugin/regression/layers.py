@@ -1,0 +1,68 @@
+"""The layers of a model against those of its baseline: a row each, and a sentence for each that failed."""
+
+from __future__ import annotations
+
+import math
+
+from cka_plugin.comparison import Comparison
+from cka_plugin.regression.result import LayerCheck
+from cka_plugin.regression.stored import Baseline
+from cka_plugin.representation import Representation
+from cka_plugin.wording import listed
+
+
+def layer_rows(
+    baseline: Baseline, made: Representation, thresholds: list[float], level: float, match: str
+) -> tuple[list[LayerCheck], list[str]]:
+    """A row for each layer of the baseline, matched by name, else by path; and the names of those that are missing.
+
+    Raises:
+        ValueError: no layer in common.
+    """
+    reference = baseline.representation
+    estimator = reference.options.get("estimator", "unbiased")
+    comparison = Comparison([reference.renamed("a"), made.renamed("b")], estimator=estimator, match=match)
+    matrix = comparison.matrix("a", "b")
+    low, high = comparison.interval("a", "b", level)
+    by_name = {layer.name: position for position, layer in enumerate(made.layers)}
+    by_path = {layer.path: position for position, layer in reversed(list(enumerate(made.layers)))}
+    rows, missing = [], []
+    for i, (layer, threshold) in enumerate(zip(reference.layers, thresholds, strict=True)):
+        j = by_name.get(layer.name, by_path.get(layer.path))
+        if j is None:
+            missing.append(layer.name)
+            continue
+        before, now = reference.problems.get(layer.name), made.problems.get(made.layers[j].name)
+        floor = baseline.floor(layer.name)
+        reason = now or (f"in the baseline {before}" if before else "")
+        rows.append(
+            LayerCheck(
+                name=layer.name,
+                path=made.layers[j].path,
+                kind=layer.kind,
+                depth=layer.depth,
+                cka=float(matrix[i, j]),
+                low=float(low[i, j]),
+                high=float(high[i, j]),
+                threshold=threshold,
+                floor=floor,
+                passed=bool(matrix[i, j] >= threshold - floor) or before is not None,
+                reason=reason,
+            )
+        )
+    if not rows:
+        raise ValueError(
+            f"{made.name} and its baseline have no layer in common: it has {listed(made.layer_names)}, the baseline"
+            f" {listed(reference.layer_names)}; another model, or another granularity?"
+        )
+    return rows, missing
+
+
+def layer_sentence(row: LayerCheck) -> str:
+    """What is wrong with a layer that failed."""
+    where = row.name if row.path == row.name else f"{row.name} ({row.path})"
+    if math.isnan(row.cka):
+        return f"layer {where}: no similarity, {row.reason or 'its CKA is undefined'}"
+    interval = f" [{row.low:.4f}, {row.high:.4f}]" if math.isfinite(row.low) else ""
+    close = "; a close call, more examples would tell" if row.close else ""
+    return f"layer {where}: CKA {row.cka:.4f}{interval} is below {row.threshold:g}{close}"

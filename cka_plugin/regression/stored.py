@@ -1,0 +1,82 @@
+"""`Baseline`: what a model made of some examples, with the noise of its machine, small enough for version control."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cka_plugin.regression.kept_examples import as_arrays, from_arrays
+from cka_plugin.regression.noise import floor_of
+from cka_plugin.representation import Representation, files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_KEY = "baseline"  # of the facts below in a representation's options
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A saved state of a model to check later states against.
+
+    Attributes:
+        representation: the model's, in minibatches of 32.
+        noise: layer name -> 1 - CKA between two runs that differ by rounding alone; empty where it was not measured.
+        churn: share of examples whose prediction changed between these two runs.
+        storage_loss: the largest 1 - CKA of a layer that storing it in half precision cost; 0 for float32.
+        environment: versions and device it was made with.
+        examples: the examples themselves where they were kept, as `data` for `represent`; else None.
+    """
+
+    representation: Representation
+    noise: dict[str, float] = field(default_factory=dict)
+    churn: float = 0.0
+    storage_loss: float = 0.0
+    environment: dict[str, str] = field(default_factory=dict)
+    examples: Any = None
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.representation.name
+
+    def floor(self, layer: str) -> float:
+        """1 - CKA that an unchanged layer may show on another machine; no threshold may ask for more."""
+        return floor_of(self.noise.get(layer)) + self.storage_loss
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write one `.safetensors` file, atomically: a representation that `cka_plugin.load` reads too."""
+        facts = {
+            "noise": self.noise,
+            "churn": self.churn,
+            "storage_loss": self.storage_loss,
+            "environment": self.environment,
+        }
+        options = {**self.representation.options, _KEY: facts}
+        attached = {} if self.examples is None else as_arrays(self.examples)
+        return replace(self.representation, options=options).save(path, attached)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Baseline:
+        """Read a baseline, or any saved representation as one whose noise was not measured.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is truncated, not ours, or of a newer format.
+        """
+        representation, attached = Representation.load(path), files.read(path).attached
+        return replace(Baseline.of(representation), examples=from_arrays(attached) if attached else None)
+
+    @staticmethod
+    def of(representation: Representation) -> Baseline:
+        """A representation as a baseline, with what it remembers of being one."""
+        facts = representation.options.get(_KEY, {})
+        logits = None if representation.logits is None else representation.logits.astype(np.float32, copy=False)
+        return Baseline(replace(representation, logits=logits), **facts)
+
+    def __repr__(self) -> str:
+        kept = ", with the examples themselves" if self.examples is not None else ""
+        return f"Baseline({self.representation!r}{kept})"
