@@ -15,8 +15,8 @@ from .comparison import Comparison as Comparison
 from .core.similarity import cka as cka
 from .experiments.ablate import ablate as ablate
 from .experiments.probe import probe as probe
-from .models.given import layers as layers
-from .models.levels import untrained as untrained
+from .models.layers import layers as layers
+from .models.untrained import untrained as untrained
 from .regression import Baseline as Baseline
 from .regression import CheckResult as CheckResult
 from .regression import check as check

@@ -9,15 +9,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from cka_plugin.capture.pooling import check_pooling
 from cka_plugin.comparison import Comparison
-from cka_plugin.core import KERNELS, check_estimator
 from cka_plugin.data import ReadOptions, open_data
 from cka_plugin.engine import ranks as distributed
 from cka_plugin.engine import run as engine
-from cka_plugin.models import given as models
+from cka_plugin.engine.reading import read_like
+from cka_plugin.models import names as models
+from cka_plugin.models.subject import subject
+from cka_plugin.options import Options
 from cka_plugin.representation import Representation, files
 from cka_plugin.storage.allocator import AMPLE, freed_memory
 from cka_plugin.storage.vectors import budget_bytes
@@ -53,39 +52,39 @@ def compare(
 
     Args:
         given: models: names (`"resnet50"`, `"timm:resnet50"`, `"hf:bert-base-uncased"`, `"torchvision:resnet50"`, a
-            local Hugging Face
-            folder), `nn.Module`s, `Representation`s or paths of saved ones, in any mix; or one mapping that names them.
-            One model alone is compared with itself.
+            local Hugging Face folder), `nn.Module`s, `Representation`s or paths of saved ones, in any mix; or one
+            mapping that names them. One model alone is compared with itself.
         data: a folder of images (class sub-folders give labels), a `DataLoader`, a `Dataset`, a Hugging Face
             `datasets.Dataset`, arrays or tensors, a list of texts or images, a `.txt .csv .jsonl .npz` file,
             `"sample:digits"` or `"sample:photos"`. Not needed where all models are saved representations.
-        labels: classes of the examples, where `data` has none: in the order of the data, by example id, or a file.
+        labels: classes of the examples, where the data have none: in order, by example id, or a file.
         granularity: `stage`, `block` (every residual or transformer block) or `module` (every leaf module that runs).
-        batch_size: examples a CKA minibatch: 64, or a loader's own. At least 4.
+        batch_size: examples a CKA minibatch: 64, or a loader's own; at least 4.
         max_examples: use no more than so many examples (a seeded random choice, but of a loader the first).
         passes: how often to go over the data, in a fresh order each time; more passes, better estimates.
         pooling: `auto` (texts and sound are averaged over their mask, all else is flattened), `flatten`, `mean`,
-            `cls`, `last`, `max`.
+            `cls`, `last` or `max`.
         kernel: `linear` or `rbf`.
-        bandwidth: for `rbf`: σ as a multiple of the median distance of a minibatch.
+        bandwidth: for `rbf`: sigma as a multiple of the median distance of a minibatch.
         estimator: `unbiased` or `biased`.
         device: `auto` (cuda, mps, cpu) or a torch device.
         precision: `float32` leaves the models as they are; `bfloat16` and `float16` autocast the forward pass.
         pretrained: load the weights of models given by name.
-        transforms: a function of one raw example that makes its tensor, for models of Hugging Face also a tokenizer or
-            processor of theirs; or a mapping from model names to such.
-        on_error: `raise`, or `skip` to leave examples that cannot be read out for all models.
-        max_memory: for the vectors, in bytes or as `"4GiB"`; what does not fit lies in temporary files. `auto`: half
-            of what is free. On a CPU, memory of freed activations stays with the process, to be used again, until the
-            run ends; with less than 1 GiB given it goes back to the system at once, which takes less memory and 1.3
-            to 1.9 times as long (`python -m tests.benchmarks speed memory`).
+        transforms: a function of one raw example that makes its tensor, a tokenizer or a processor (for models of
+            Hugging Face); or a mapping from model names to such.
+        on_error: `raise`, or `skip` to leave out examples that cannot be read, for all models.
+        max_memory: for the vectors: `auto` (half of what is free), bytes, or a size such as `4GiB`; what does not fit
+            lies in temporary files. On a CPU, memory of freed activations stays with the process, to be used again,
+            until the run ends; with less than 1 GiB given it goes back to the system at once, which takes less memory
+            and 1.3 to 1.9 times as long (`python -m tests.benchmarks speed memory`).
         checkpoint_dir: a folder that keeps finished minibatches: a run that was killed goes on where it was, and gives
             the same bits; with further models, those that are there are not run again.
         seed: of the order of reading.
-        progress: show a progress bar in a terminal.
+        progress: show a progress bar, in a terminal or notebook.
         match: `content`: ids and fingerprints of examples must agree; `ids`: only their ids.
         checkpoint: a local file of weights for models given by name: one for all, or a mapping by name.
-        model_kwargs: passed on to the framework's own builder; a mapping by name of mappings, or one for all.
+        model_kwargs: passed on to the framework's own builder of models given by name: one mapping for all, or a
+            mapping of such by name.
 
     Returns:
         A `Comparison`: `.matrix()`, `.interval()`, `.correspondence()`, `.plot()`, `.save()`, ...
@@ -105,34 +104,19 @@ def compare(
         >>> comparison.matrix("net", "again").diagonal().round(4).tolist()
         [1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    check_options(kernel, estimator, pooling, bandwidth)
+    options = Options.of(locals())
     pairs = models.named(given)
+    options.check_names(name for name, _ in pairs)
     made: dict[str, Representation] = {
         name: models.saved(name, model) for name, model in pairs if models.is_saved(model)
     }
     live = [(name, model) for name, model in pairs if name not in made]
     if live:
-        read = ReadOptions(batch_size, max_examples, passes, seed, on_error)
-        if made:
-            read = read_like(next(iter(made.values())), read)
-        options = engine.RunOptions(granularity, pooling, kernel, bandwidth, estimator, device, precision, progress)
-        ran = _run(
-            live,
-            data,
-            labels,
-            read,
-            options,
-            pretrained,
-            transforms,
-            max_memory,
-            checkpoint,
-            model_kwargs,
-            checkpoint_dir,
-        )
+        ran = _run(live, data, options, next(iter(made.values()), None))
         made.update({representation.name: representation for representation in ran})
     elif data is not None:
         warnings.warn("data was not read: all models are saved representations", CKAWarning, stacklevel=2)
-    return Comparison([made[name] for name, _ in pairs], estimator=estimator, match=match)
+    return Comparison([made[name] for name, _ in pairs], estimator, match, max_memory)
 
 
 def represent(
@@ -169,7 +153,8 @@ def represent(
         model: a name or an `nn.Module`; a `Representation` or the path of a saved one comes back as it is.
         data: as for `compare`, like all options not named here.
         name: the model's name in comparisons; its own by default.
-        shard: (i, n): only every n-th minibatch from the i-th; `Representation.merge` puts the n parts together.
+        shard: (i, n): only every n-th minibatch from the i-th (counted from 0); `Representation.merge` puts the n parts
+            together.
         like: a representation: the same examples in the same minibatches, whatever order `data` would be read in.
 
     Returns:
@@ -185,7 +170,7 @@ def represent(
         >>> represent(net, torch.randn(100, 8), granularity="module", name="net", progress=False)
         Representation('net': 3 layers, 100 examples in 2 minibatches)
     """
-    check_options(kernel, estimator, pooling, bandwidth)
+    options = Options.of(locals())
     if isinstance(model, Mapping):
         if len(model) != 1:
             raise ValueError(f"represent takes one model; given {len(model)}: use compare")
@@ -193,23 +178,8 @@ def represent(
     chosen = models.named([{name: model}] if name is not None else [model])
     if models.is_saved(chosen[0][1]):
         return models.saved(*chosen[0])
-    read = ReadOptions(batch_size, max_examples, passes, seed, on_error, shard)
-    if like is not None:
-        read = read_like(like, read)
-    options = engine.RunOptions(granularity, pooling, kernel, bandwidth, estimator, device, precision, progress)
-    return _run(
-        chosen,
-        data,
-        labels,
-        read,
-        options,
-        pretrained,
-        transforms,
-        max_memory,
-        checkpoint,
-        model_kwargs,
-        checkpoint_dir,
-    )[0]
+    options.check_names(name for name, _ in chosen)
+    return _run(chosen, data, options, like)[0]
 
 
 def load(path: str | os.PathLike[str]) -> Representation | Comparison:
@@ -227,65 +197,33 @@ def load(path: str | os.PathLike[str]) -> Representation | Comparison:
         return representations[0]
 
 
-def check_options(kernel: str, estimator: str, pooling: str, bandwidth: float) -> None:
-    """Raise a ValueError for an unknown option, before anything is read or built."""
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel {kernel!r}: expected one of {', '.join(KERNELS)}")
-    if not (np.isfinite(bandwidth) and bandwidth > 0):
-        raise ValueError(f"bandwidth {bandwidth!r}: expected a positive multiple of the median distance, such as 0.5")
-    check_estimator(estimator)
-    check_pooling(pooling)
-
-
-def read_like(representation: Representation, read: ReadOptions) -> ReadOptions:
-    """Read the same examples in the same minibatches as those of a representation."""
-    minibatches = [(minibatch.pass_index, minibatch.positions) for minibatch in representation.minibatches]
-    sizes = representation.batch_sizes
-    return replace(
-        read,
-        batch_size=read.batch_size or sizes[0],
-        passes=max(representation.passes) + 1,
-        like=(list(representation.example_ids), minibatches),
-    )
-
-
 def _run(
-    chosen: list[tuple[str, Any]],
-    data: Any,
-    labels: Any,
-    read: ReadOptions,
-    options: engine.RunOptions,
-    pretrained: bool,
-    transforms: Any,
-    max_memory: int | float | str,
-    checkpoint: Mapping[str, str] | str | None,
-    model_kwargs: Mapping[str, Any] | None,
-    checkpoint_dir: str | os.PathLike[str] | None,
+    chosen: list[tuple[str, Any]], data: Any, options: Options, like: Representation | None
 ) -> list[Representation]:
-    models.check_granularity(options.granularity)
+    """Run models over data; `like` a representation, on its examples in its minibatches."""
     rank, size = distributed.world()
-    budget = budget_bytes(max_memory)
+    budget = budget_bytes(options.max_memory)
     if size > 1:
-        budget //= distributed.ranks_on_this_machine() if max_memory == "auto" else 1
-        if read.shard is not None:
-            raise ValueError(f"shard {read.shard}: the {size} ranks of the process group share the minibatches already")
+        budget //= distributed.ranks_on_this_machine() if options.max_memory == "auto" else 1
+        if options.shard is not None:
+            raise ValueError(
+                f"shard {options.shard}: the {size} ranks of the process group share the minibatches already"
+            )
+    read = ReadOptions.of(options)
+    if like is not None:
+        read = read_like(like, read)
 
     def work(share: tuple[int, int] | None) -> distributed.Share:
         on_cpu = engine.choose_device(options.device).type == "cpu"
-        source = distributed.source_of(open_data(data, labels))
+        source = distributed.source_of(open_data(data, options.labels))
         source.count(read)  # too few examples is said before any model is built or downloaded
-        by_name = bool(model_kwargs) and all(isinstance(v, Mapping) for v in (model_kwargs or {}).values())
-        subjects = []
-        for name, model in chosen:
-            weights = checkpoint.get(name) if isinstance(checkpoint, Mapping) else checkpoint
-            keywords = (model_kwargs or {}).get(name) if by_name else model_kwargs
-            subjects.append(models.subject(name, model, options.granularity, pretrained, transforms, weights, keywords))
-        ample = max_memory == "auto" or budget >= AMPLE
+        subjects = [subject(name, model, options) for name, model in chosen]
+        ample = options.max_memory == "auto" or budget >= AMPLE
         with freed_memory(kept=ample) if on_cpu else contextlib.nullcontext():
             if share is None:
-                return distributed.Share(engine.run(subjects, source, read, options, budget, checkpoint_dir), {})
+                return distributed.Share(engine.run(subjects, source, read, options, budget), {})
             mine, quiet = replace(read, shard=share), replace(options, progress=options.progress and rank == 0)
-            made = engine.run(subjects, source, mine, quiet, budget // size, checkpoint_dir)
+            made = engine.run(subjects, source, mine, quiet, budget // size)
         return distributed.Share(made, engine.identity(subjects, source, read, options))
 
     made = distributed.split(work, budget - budget // size)

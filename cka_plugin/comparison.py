@@ -42,6 +42,7 @@ class Comparison:
         representations: of the same examples, with unique names.
         estimator: `unbiased` or `biased`; both come from the same vectors.
         match: `content` or `ids`: what must agree between the examples of any two models.
+        max_memory: for the inner products of layers; what does not fit lies in temporary files.
 
     Raises:
         ValueError: representations of other examples, in another order, or of another kernel.
@@ -56,7 +57,11 @@ class Comparison:
     """
 
     def __init__(
-        self, representations: Sequence[Representation], estimator: str = "unbiased", match: str = "content"
+        self,
+        representations: Sequence[Representation],
+        estimator: str = "unbiased",
+        match: str = "content",
+        max_memory: int | float | str = "auto",
     ) -> None:
         check_estimator(estimator)
         if not representations:
@@ -71,7 +76,7 @@ class Comparison:
         self.match = match
         self._own: dict[str, Floats] = {}
         self._sums: dict[tuple[str, str], Sums] = {}
-        self._store = VectorStore(budget_bytes("auto"))  # sums of many models are larger than their vectors
+        self._store = VectorStore(budget_bytes(max_memory))  # sums of many models are larger than their vectors
         self._blocks: dict[str, BlockStructure] = {}
 
     @property
@@ -253,7 +258,7 @@ class Comparison:
             ValueError: other data, or examples that are not numbers of one shape (texts, images of several sizes).
         """
         from cka_plugin.analysis.grams import cka_sums
-        from cka_plugin.models.levels import input_vectors
+        from cka_plugin.experiments.inputs import input_vectors
 
         model = self[self.names[0] if name is None else name]
         return _column(cka_sums(model, input_vectors(data, model)), level)

@@ -31,6 +31,7 @@ FLOORS: list[list[str]] = [
     ["representation"],
     ["data"],
     ["capture"],
+    ["options"],
     ["adapters.onnx"],
     ["adapters"],
     ["adapters.registry"],

@@ -22,8 +22,9 @@ from cka_plugin.capture.lending import forked_rng, hooks_seen, lent, no_gradient
 from cka_plugin.capture.packed_weights import weights_packed
 from cka_plugin.capture.pooling import examples_first, pool
 from cka_plugin.core import GramPacker, similarities
+from cka_plugin.options import check_option
 
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,7 @@ class Capture:
         seed: int = 0,
         features: bool = False,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+        check_option("precision", precision)
         self.model = model
         self.root = model if root is None else root
         self.adapter = adapter
@@ -116,7 +116,7 @@ class Capture:
             if self._move:
                 self.model.to(self.device)
             self.model.eval()
-            if self._move and gains_from_channels_last(self.model, self.device, PRECISIONS[self.precision] is not None):
+            if self._move and gains_from_channels_last(self.model, self.device, AUTOCAST[self.precision] is not None):
                 self._to_channels_last(stack)
             for position, layer in enumerate(self.candidates):
                 handle = self._module(layer).register_forward_hook(self._hook(position, layer))
@@ -138,7 +138,7 @@ class Capture:
             with (
                 no_gradients(),
                 forked_rng(self.seed, self.device),
-                _autocast(self.device.type, PRECISIONS[self.precision]),
+                _autocast(self.device.type, AUTOCAST[self.precision]),
                 hooks_seen(),
             ):
                 output = self._forward(to_device(inputs, self.device))

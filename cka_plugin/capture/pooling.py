@@ -7,14 +7,6 @@ from torch import Tensor, nn
 
 from cka_plugin.core import as_rows
 
-POOLINGS = ("auto", "flatten", "mean", "cls", "last", "max")
-
-
-def check_pooling(pooling: str) -> None:
-    """Raise a ValueError unless `pooling` is known."""
-    if pooling not in POOLINGS:
-        raise ValueError(f"pooling {pooling!r}: expected one of {', '.join(POOLINGS)}")
-
 
 def examples_first(x: Tensor, n: int, module: nn.Module | None = None) -> Tensor:
     """Bring the axis of the examples to the front.

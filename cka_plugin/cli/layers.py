@@ -52,9 +52,10 @@ def layers(
 def described(model: str) -> str:
     """How the layers of a model were found, for people."""
     from cka_plugin.adapters import registry as adapters
-    from cka_plugin.models import given as models
+    from cka_plugin.models.layers import architecture
+    from cka_plugin.models.names import is_saved
 
-    if models.is_saved(model):
+    if is_saved(model):
         return "as saved"
-    module = models.architecture(model)
+    module = architecture(model)
     return adapters.adapter_of(module).describe(adapters.unwrap(module)[0])

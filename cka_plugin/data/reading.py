@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.batches import Ints
+from cka_plugin.options import Options, check_option
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,13 @@ class ReadOptions:
     finished: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        if self.batch_size is not None and self.batch_size < MIN_EXAMPLES:
-            raise ValueError(
-                f"batch_size {self.batch_size}: unbiased CKA needs minibatches of at least {MIN_EXAMPLES} examples"
-            )
-        if self.max_examples is not None and self.max_examples < MIN_EXAMPLES:
-            raise ValueError(f"max_examples {self.max_examples}: CKA needs at least {MIN_EXAMPLES} examples")
-        if self.passes < 1:
-            raise ValueError(f"passes {self.passes}: expected 1 or more")
-        if self.on_error not in ("raise", "skip"):
-            raise ValueError(f"on_error {self.on_error!r}: expected 'raise' or 'skip'")
-        if self.shard is not None and not 0 <= self.shard[0] < self.shard[1]:
-            raise ValueError(f"shard {self.shard[0]}/{self.shard[1]}: expected I/N with 0 <= I < N")
+        for name in ("batch_size", "max_examples", "passes", "seed", "on_error", "shard"):
+            check_option(name, getattr(self, name))
+
+    @classmethod
+    def of(cls, options: Options) -> ReadOptions:
+        """How to read, of the options of a call: those of the same names."""
+        return cls(**{each.name: getattr(options, each.name) for each in fields(cls) if hasattr(options, each.name)})
 
     def mine(self, index: int) -> bool:
         """Whether the minibatch of this number is of our shard."""

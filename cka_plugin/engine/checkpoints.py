@@ -28,7 +28,7 @@ import torch
 from cka_plugin.adapters.base import Layer
 from cka_plugin.capture.hooks import Captured
 from cka_plugin.data import Batch
-from cka_plugin.models.given import Subject
+from cka_plugin.models.subject import Subject
 from cka_plugin.storage.tensorfile import read_tensors, write_atomically, write_tensors
 
 VERSION = 1

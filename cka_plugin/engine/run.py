@@ -8,10 +8,9 @@ shuffling loader; a raw example is prepared once for all models that prepare it 
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,44 +24,15 @@ from cka_plugin.data import Batch, ReadOptions, Source
 from cka_plugin.engine.ahead import read_ahead
 from cka_plugin.engine.checkpoints import Checkpoint, Finished, ModelCheckpoint, hash_of, weights_hash
 from cka_plugin.engine.ranks import local_device
-from cka_plugin.models.given import GIVEN, Subject
+from cka_plugin.models.preparation import GIVEN
+from cka_plugin.models.subject import Subject
+from cka_plugin.options import Options
 from cka_plugin.representation import Minibatch, Representation, ScaleKeeper, find_problems
 from cka_plugin.storage.vectors import VectorStore
 from cka_plugin.warnings import CKAWarning
 from cka_plugin.wording import listed
 
-SORTED_SHARE = (
-    0.7  # a loader whose minibatches hold fewer than this share of the classes chance would give is warned about
-)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How models are run, besides how data are read."""
-
-    granularity: str = "block"
-    pooling: str = "auto"
-    kernel: str = "linear"
-    bandwidth: float = 0.5
-    estimator: str = "unbiased"
-    device: str = "auto"
-    precision: str = "float32"
-    progress: bool = True
-
-    def recorded(self, read: ReadOptions) -> dict[str, Any]:
-        """What a representation remembers of how it was made."""
-        return {
-            "granularity": self.granularity,
-            "pooling": self.pooling,
-            "kernel": self.kernel,
-            "bandwidth": self.bandwidth,
-            "estimator": self.estimator,
-            "precision": self.precision,
-            "batch_size": read.batch_size,
-            "max_examples": read.max_examples,
-            "passes": read.passes,
-            "seed": read.seed,
-        }
+SORTED_SHARE = 0.7  # of the classes that chance would give: a loader whose minibatches hold fewer is warned about
 
 
 class Builder:
@@ -138,9 +108,8 @@ def run(
     subjects: Sequence[Subject],
     source: Source,
     read: ReadOptions,
-    options: RunOptions,
-    max_memory: int,
-    checkpoint_dir: str | os.PathLike[str] | None = None,
+    options: Options,
+    budget: int,
 ) -> list[Representation]:
     """Run every model over the data.
 
@@ -148,9 +117,8 @@ def run(
         subjects: the models.
         source: the data.
         read: how to read them.
-        options: how to run the models.
-        max_memory: bytes that vectors may take in memory, of all models together; beyond them they lie in files.
-        checkpoint_dir: where finished minibatches are kept, and from where an earlier run goes on.
+        options: of the call; where `checkpoint_dir` holds an earlier run, it goes on.
+        budget: bytes that vectors may take in memory, of all models together; beyond them they lie in files.
 
     Returns:
         One representation a model, in the order given.
@@ -159,14 +127,14 @@ def run(
         RuntimeError: a model failed, or its layers could not be read.
         ValueError, OSError: the data cannot be used.
     """
-    store = VectorStore(max_memory)
+    store = VectorStore(budget)
     builders = [Builder(subject, store) for subject in subjects]
     diversity = _Diversity()
-    kept = None if checkpoint_dir is None else _checkpoints(checkpoint_dir, subjects, source, read, options)
+    kept = None if options.checkpoint_dir is None else _checkpoints(subjects, source, read, options)
     at_hand = [] if kept is None else _need_not_be_read(kept, source, read)
     reading = replace(read, finished=frozenset(at_hand))
     with contextlib.ExitStack() as stack:
-        captures = [stack.enter_context(hooked(subject, options, read.seed)) for subject in subjects]
+        captures = [stack.enter_context(hooked(subject, options)) for subject in subjects]
         batches = stack.enter_context(contextlib.closing(source.batches(reading)))  # type: ignore[type-var]
         if not source.users_code:
             ahead = read_ahead(batches, _preparing(subjects, kept))
@@ -192,12 +160,11 @@ def run(
                 diversity.add(batch)
     if not source.any_order and (read.shard is None or read.shard[0] == 0):
         diversity.warn()
-    recorded = options.recorded(read)
     return [
         builder.finish(
             capture.layers or (kept[place].layers() or [] if kept is not None else []),
             source,
-            {**recorded, "preparation": _described(subject)},
+            {**recorded(options.of_model(subject.name), read), "preparation": _described(subject)},
             read.shard,
         )
         for place, (subject, capture, builder) in enumerate(zip(subjects, captures, builders, strict=True))
@@ -205,23 +172,29 @@ def run(
 
 
 def _checkpoints(
-    folder: str | os.PathLike[str], subjects: Sequence[Subject], source: Source, read: ReadOptions, options: RunOptions
+    subjects: Sequence[Subject], source: Source, read: ReadOptions, options: Options
 ) -> list[ModelCheckpoint]:
-    """What `folder` keeps of each model, once it is sure to be of this run."""
-    run = options.recorded(read)
+    """What the `checkpoint_dir` keeps of each model, once it is sure to be of this run."""
+    assert options.checkpoint_dir is not None
+    run = recorded(options, read)
     del run["estimator"]  # both come from the same vectors
     run |= {"device": choose_device(options.device).type, "on_error": read.on_error}
     if planned := source.planned(read):  # of a stream the examples are compared as they are read
         run["data"] = hash_of(*planned)
-    checkpoint = Checkpoint(folder, run)
+    checkpoint = Checkpoint(options.checkpoint_dir, run)
     return [checkpoint.of_model(subject) for subject in subjects]
 
 
-def identity(subjects: Sequence[Subject], source: Source, read: ReadOptions, options: RunOptions) -> dict[str, str]:
+def recorded(options: Options, read: ReadOptions) -> dict[str, Any]:
+    """What a representation remembers of how it was made; what is read like another may differ from what was asked."""
+    return {**options.recorded(), "batch_size": read.batch_size, "passes": read.passes}
+
+
+def identity(subjects: Sequence[Subject], source: Source, read: ReadOptions, options: Options) -> dict[str, str]:
     """What must be the same on all ranks that share a run: what it is -> a hash. A stream has been read by now."""
     same = {f"weights of {subject.name}": weights_hash(subject.module) for subject in subjects}
     same["layers"] = hash_of([vars(layer) for subject in subjects for layer in subject.layers])
-    same["options"] = hash_of(options.recorded(read), read.on_error, [_described(subject) for subject in subjects])
+    same["options"] = hash_of(recorded(options, read), read.on_error, [_described(subject) for subject in subjects])
     return same | {what: hash_of(*values) for what, values in source.identity(read).items()}
 
 
@@ -259,7 +232,7 @@ def _described(subject: Subject) -> str | None:
     return None if subject.preparation is None else subject.preparation.description
 
 
-def hooked(subject: Subject, options: RunOptions, seed: int, features: bool = False) -> Capture:
+def hooked(subject: Subject, options: Options, features: bool = False) -> Capture:
     """The model with hooks on its layers, on the device chosen; `features` as for `Capture`."""
     return Capture(
         subject.module,
@@ -273,7 +246,7 @@ def hooked(subject: Subject, options: RunOptions, seed: int, features: bool = Fa
         bandwidth=options.bandwidth,
         device=None if stays_where_it_is(subject.module) else choose_device(options.device),
         precision=options.precision,
-        seed=seed,
+        seed=options.seed,
         features=features,
     )
 

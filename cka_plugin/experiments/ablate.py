@@ -26,7 +26,8 @@ from cka_plugin.experiments.shortcuts import (
     why_nothing,
 )
 from cka_plugin.experiments.single import needs_labels, open_one
-from cka_plugin.models import given as models
+from cka_plugin.models.subject import Subject
+from cka_plugin.options import Options
 
 
 def ablate(
@@ -81,11 +82,9 @@ def ablate(
         >>> [(row.block, row.shortcut) for row in found.blocks]
         [('blocks.0', 'identity'), ('blocks.1', 'identity'), ('blocks.2', 'identity')]
     """
-    read = ReadOptions(batch_size, max_examples, 1, seed, on_error)
-    options = engine.RunOptions(device=device, precision=precision, progress=progress)
-    source, subject = open_one(
-        "ablate", model, data, labels, read, options, pretrained, transforms, checkpoint, model_kwargs
-    )
+    options = Options.of(locals())
+    read = ReadOptions.of(options)
+    source, subject = open_one("ablate", model, data, options)
     name = subject.name
     if engine.stays_where_it_is(subject.module):
         raise ValueError(f"{name} is quantised or spread over devices: its weights cannot be set to zero and back")
@@ -95,7 +94,7 @@ def ablate(
     run = _Run(subject, blocks, mapping, source.label_names)
     watched = replace(subject, layers=subject.layers[-1:])  # the Gram vectors of one layer, which are not looked at
     with contextlib.ExitStack() as stack:
-        capture = stack.enter_context(engine.hooked(watched, options, read.seed))
+        capture = stack.enter_context(engine.hooked(watched, options))
         batches = stack.enter_context(contextlib.closing(source.batches(read)))  # type: ignore[type-var]
         bar = stack.enter_context(engine.progress_bar([subject] * (1 + len(blocks)), source, read, options.progress))
         for batch in batches:
@@ -106,7 +105,7 @@ def ablate(
 class _Run:
     """Predictions of the whole model and without each block, as they come in."""
 
-    def __init__(self, subject: models.Subject, blocks: list[Layer], mapping: Any, label_names: Any) -> None:
+    def __init__(self, subject: Subject, blocks: list[Layer], mapping: Any, label_names: Any) -> None:
         self.subject, self.candidates = subject, blocks
         self.mapping, self.label_names = mapping, label_names
         self.silencings: list[Silencing] = []

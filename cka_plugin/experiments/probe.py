@@ -10,11 +10,11 @@ import numpy as np
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.analysis.probes import FOLDS, Probes, linear_probes, require_sklearn
-from cka_plugin.capture.pooling import check_pooling
 from cka_plugin.data import ReadOptions
 from cka_plugin.engine import run as engine
 from cka_plugin.experiments.single import needs_labels, open_one
-from cka_plugin.models import given as models
+from cka_plugin.models.subject import Subject
+from cka_plugin.options import Options
 
 POOLED = {
     "auto": "activations flattened (texts and sound averaged over their mask)",
@@ -81,16 +81,10 @@ def probe(
         >>> [row.layer for row in found.layers], found.n_examples
         (['0', '1', 'head'], 80)
     """
+    options = Options.of(locals())
     require_sklearn()
-    check_pooling(pooling)
-    read = ReadOptions(batch_size, max_examples, 1, seed, on_error)
-    options = engine.RunOptions(
-        granularity=granularity, pooling=pooling, device=device, precision=precision, progress=progress
-    )
-    source, subject = open_one(
-        "probe", model, data, labels, read, options, pretrained, transforms, checkpoint, model_kwargs
-    )
-    found, classes, layers = _features(subject, source, read, options)
+    source, subject = open_one("probe", model, data, options)
+    found, classes, layers = _features(subject, source, options)
     return linear_probes(
         found,
         classes,
@@ -104,14 +98,13 @@ def probe(
     )
 
 
-def _features(
-    subject: models.Subject, source: Any, read: ReadOptions, options: engine.RunOptions
-) -> tuple[list[np.ndarray], np.ndarray, list[Layer]]:
+def _features(subject: Subject, source: Any, options: Options) -> tuple[list[np.ndarray], np.ndarray, list[Layer]]:
     """Features of every layer, one (n, d) array each, the classes of the examples, and the layers."""
+    read = ReadOptions.of(options)
     parts: list[list[np.ndarray]] = []
     classes: list[np.ndarray] = []
     with contextlib.ExitStack() as stack:
-        capture = stack.enter_context(engine.hooked(subject, options, read.seed, features=True))
+        capture = stack.enter_context(engine.hooked(subject, options, features=True))
         batches = stack.enter_context(contextlib.closing(source.batches(read)))  # type: ignore[type-var]
         bar = stack.enter_context(engine.progress_bar([subject], source, read, options.progress))
         for batch in batches:

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from cka_plugin.data import ReadOptions, Source, open_data
 from cka_plugin.engine import run as engine
-from cka_plugin.models import given as models
+from cka_plugin.models.names import is_saved, named
+from cka_plugin.models.subject import Subject, subject
+from cka_plugin.options import Options
 
 
-def open_one(
-    call: str,
-    model: Any,
-    data: Any,
-    labels: Any,
-    read: ReadOptions,
-    options: engine.RunOptions,
-    pretrained: bool,
-    transforms: Any,
-    checkpoint: str | None,
-    model_kwargs: Mapping[str, Any] | None,
-) -> tuple[Source, models.Subject]:
+def open_one(call: str, model: Any, data: Any, options: Options) -> tuple[Source, Subject]:
     """The data, looked at before any model is built, and the one model to run on them.
 
     Raises:
         ValueError: several models, or a saved representation, which keeps no activations; else as for `compare`.
     """
-    chosen = models.named([model])
+    chosen = named([model])
     if len(chosen) != 1:
         raise ValueError(f"{call} takes one model; given {len(chosen)}")
     name, given = chosen[0]
-    if models.is_saved(given):
+    if is_saved(given):
         raise ValueError(f"{call} runs the model: {name} is a saved representation, which keeps no activations")
-    source = open_data(data, labels)
-    source.count(read)
+    options.check_names([name])
     engine.choose_device(options.device)
-    return source, models.subject(name, given, options.granularity, pretrained, transforms, checkpoint, model_kwargs)
+    source = open_data(data, options.labels)
+    source.count(ReadOptions.of(options))
+    return source, subject(name, given, options)
 
 
 def needs_labels(call: str) -> ValueError:

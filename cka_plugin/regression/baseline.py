@@ -10,7 +10,9 @@ from torch import nn
 
 from cka_plugin.calls import represent
 from cka_plugin.data import ReadOptions
-from cka_plugin.models import given as models
+from cka_plugin.models import names as models
+from cka_plugin.models.subject import subject
+from cka_plugin.options import Options
 from cka_plugin.regression.environment import environment
 from cka_plugin.regression.half_precision import in_half_precision
 from cka_plugin.regression.kept_examples import kept
@@ -71,12 +73,13 @@ def make_baseline(
         >>> baseline.representation, baseline.floor("0") < 1e-5
         (Representation('net': 3 layers, 256 examples in 8 minibatches), True)
     """
+    chosen = Options.of({**locals(), **options})
     if models.is_saved(model):
         ((own, given),) = models.named([model])
         return Baseline.of(models.saved(name or own, given))
     ((own, given),) = models.named([model if isinstance(model, Mapping) else {name or models.own_name(model): model}])
     if not isinstance(given, nn.Module):
-        given = models.subject(own, given, granularity, pretrained, transforms, checkpoint, model_kwargs).root
+        given = subject(own, given, chosen).root
     once = iter(data) is data if hasattr(data, "__next__") else False
     if once and (measure_noise or keep_examples):
         raise ValueError(
@@ -86,8 +89,7 @@ def make_baseline(
     run = {"granularity": granularity, "transforms": transforms, "labels": labels, **options}
     first = represent({own: given}, data, batch_size=batch_size, **run)
     noise, churn = measured_noise(first, given, data, run) if measure_noise else ({}, 0.0)
-    read = ReadOptions(seed=options.get("seed", 0), max_examples=options.get("max_examples"))
-    examples = kept(first, data, labels, read) if keep_examples else None
+    examples = kept(first, data, labels, ReadOptions.of(chosen)) if keep_examples else None
     stored, loss = in_half_precision(first) if float16 else (first, 0.0)
     return Baseline(stored, noise, churn, loss, environment(first.options.get("device")), examples)
 

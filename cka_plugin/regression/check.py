@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_plugin.models import given as models
+from cka_plugin.models import names as models
 from cka_plugin.regression.baseline import Baseline, represent_as
 from cka_plugin.regression.diagnosis import meaning_of
 from cka_plugin.regression.layers import layer_rows, layer_sentence

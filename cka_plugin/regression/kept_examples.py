@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cka_plugin.calls import read_like
 from cka_plugin.data import ReadOptions, open_data, rows_of
+from cka_plugin.engine.reading import read_like
 from cka_plugin.representation import Representation
 
 

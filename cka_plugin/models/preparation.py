@@ -1,0 +1,45 @@
+"""How raw examples become the inputs of a model: as its framework does it, or by what the user gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+from torch.utils.data import default_collate
+
+from cka_plugin.adapters import Adapter, Preparation
+
+
+def preparation_of(module: nn.Module, adapter: Adapter, transform: Any) -> Preparation | None:
+    """The preparation of a model: by `transform` where the user gave one; None where nobody says."""
+    if transform is not None:
+        return adapter.preparation_by(module, transform) or given_transform(transform)
+    try:
+        return adapter.preparation(module)
+    except (ValueError, RuntimeError) as error:  # tensors need no preparation: said only where raw examples come
+        return _impossible(error)
+
+
+def _impossible(error: ValueError | RuntimeError) -> Preparation:
+    """In the place of a preparation that cannot be had: raises why as soon as a raw example is to be prepared."""
+
+    def collate(raw: Sequence[Any]) -> Any:
+        raise error
+
+    return Preparation(("image", "text", "audio"), f"impossible:{id(error)}", collate, "none: tensors as they are")
+
+
+GIVEN = "given:"  # before the key of a preparation that is the user's own function
+
+
+def given_transform(transform: Callable[[Any], Any]) -> Preparation:
+    """The user's own function of one raw example, for any kind of example."""
+
+    def collate(raw: Sequence[Any]) -> Any:
+        prepared = default_collate([transform(example) for example in raw])
+        return tuple(prepared) if isinstance(prepared, list) else prepared
+
+    return Preparation(
+        ("image", "text", "audio"), f"{GIVEN}{id(transform)}", collate, getattr(transform, "__name__", repr(transform))
+    )
