@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cka_plugin.analysis.errors.compare import compare_errors
-from cka_plugin.analysis.errors.heads import to_class_names
+from cka_plugin.analysis.errors.mapping import to_class_names
 from cka_plugin.analysis.errors.predictions import Predictions
 from cka_plugin.analysis.errors.result import ErrorComparison
 from cka_plugin.data import PredictionFile, index_or_name, read_predictions
@@ -27,6 +27,7 @@ def compare_prediction_files(
     *,
     names: tuple[str, str] | None = None,
     mapping: str | Mapping[str, Mapping[Any, Any] | Sequence[Any]] | None = None,
+    restrict: bool = False,
     correction: str = "benjamini-hochberg",
     level: float = 0.95,
     alpha: float = 0.05,
@@ -45,7 +46,7 @@ def compare_prediction_files(
             labels in the order of `path_a`; None where the files of predictions hold them.
         class_names: what class indices mean, in order.
         names: of the models; without, the names of the files.
-        mapping, correction, level, alpha: as in `compare_errors`.
+        mapping, restrict, correction, level, alpha: as in `compare_errors`.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: as `read_predictions` and `compare_errors`; no labels anywhere, or
@@ -82,6 +83,7 @@ def compare_prediction_files(
         names=names,
         head_classes=heads,
         mapping=mapping,
+        restrict=restrict,
         correction=correction,
         level=level,
         alpha=alpha,

@@ -365,7 +365,7 @@ class Comparison:
 
         Args:
             groups: as for `groups`.
-            options: `super_classes`, `mapping`, `correction`, `level`, `alpha`, ... of `compare_groups`.
+            options: `super_classes`, `mapping`, `restrict`, `correction`, `level`, `alpha`, ... of `compare_groups`.
 
         Raises:
             ValueError: as for `errors`; not two groups of two or more, or heads that differ within a group.
@@ -380,6 +380,7 @@ class Comparison:
         b: str | None = None,
         *,
         mapping: str | Mapping[str, Any] | None = None,
+        restrict: bool = False,
         correction: str = "benjamini-hochberg",
         level: float = 0.95,
         alpha: float = 0.05,
@@ -390,6 +391,7 @@ class Comparison:
             a: one model; without both, the first and the last are meant.
             b: the other.
             mapping: how the classes of the models' heads correspond to those of the labels; see `compare_errors`.
+            restrict: let mapped models choose among the mapped classes only; without, any other counts as `other`.
             correction: of p over the classes: `benjamini-hochberg`, `holm` or `none`.
             level: of the intervals.
             alpha: of the flags.
@@ -400,34 +402,36 @@ class Comparison:
         from cka_plugin.analysis.errors.of_models import errors_of
 
         first, second = self.pair(a, b)
-        options = {"mapping": mapping, "correction": correction, "level": level, "alpha": alpha}
-        return errors_of(self[first], self[second], **options)
+        rules = {"correction": correction, "level": level, "alpha": alpha}
+        return errors_of(self[first], self[second], mapping=mapping, restrict=restrict, **rules)
 
-    def error_matrices(self, *, mapping: str | Mapping[str, Any] | None = None) -> ErrorMatrices:
+    def error_matrices(
+        self, *, mapping: str | Mapping[str, Any] | None = None, restrict: bool = False
+    ) -> ErrorMatrices:
         """Agreement of predictions, and kappa of correctness, of every pair of models.
 
         Args:
-            mapping: as for `errors`.
+            mapping, restrict: as for `errors`.
 
         Raises:
             ValueError: as for `errors`, or a single model.
         """
         from cka_plugin.analysis.errors.of_models import error_matrices_of
 
-        return error_matrices_of(list(self.representations.values()), mapping=mapping)
+        return error_matrices_of(list(self.representations.values()), mapping=mapping, restrict=restrict)
 
     def similarity_and_errors(
-        self, *, mapping: str | Mapping[str, Any] | None = None, **options: Any
+        self, *, mapping: str | Mapping[str, Any] | None = None, restrict: bool = False, **options: Any
     ) -> SimilarityAndErrors:
         """Do models that represent alike also err alike? Mantel tests over all pairs of models.
 
         Args:
-            mapping: as for `errors`.
+            mapping, restrict: as for `errors`.
             options: `ranks`, `permutations`, `seed` of `cka_plugin.analysis.errors.agreement.similarity_and_errors`.
         """
         from cka_plugin.analysis.errors.agreement import similarity_and_errors
 
-        return similarity_and_errors(self.models(), self.error_matrices(mapping=mapping), **options)
+        return similarity_and_errors(self.models(), self.error_matrices(mapping=mapping, restrict=restrict), **options)
 
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
         """Every pair of layers as a row: both models, layers, paths and depths, `cka`, `low`, `high`."""

@@ -18,6 +18,9 @@ def errors(
     correction: Annotated[str, typer.Option(help="benjamini-hochberg, holm or none")] = "benjamini-hochberg",
     class_names: Annotated[Path | None, typer.Option(help="a text file with the name of a class on each line")] = None,
     by_name: Annotated[bool, typer.Option("--match-names", help="match the classes of the heads by name")] = False,
+    restrict: Annotated[
+        bool, typer.Option("--restrict", help="choose among the matched classes only; else any other counts as wrong")
+    ] = False,
     level: Annotated[float, typer.Option(help="of the intervals")] = 0.95,
     alpha: Annotated[float, typer.Option(help="a class is flagged where its corrected p is at most this")] = 0.05,
     as_json: JsonOption = False,
@@ -32,6 +35,7 @@ def errors(
         labels,
         names,
         mapping="names" if by_name else None,
+        restrict=restrict,
         correction=correction,
         level=level,
         alpha=alpha,

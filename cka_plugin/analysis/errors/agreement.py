@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cka_plugin import tables
-from cka_plugin.analysis.errors.heads import align
+from cka_plugin.analysis.errors.heads import align, warn_of
 from cka_plugin.analysis.statistics.mantel import mantel
 from cka_plugin.analysis.statistics.paired import error_consistency
 from cka_plugin.analysis.statistics.permutation import PermutationTest
@@ -94,6 +94,7 @@ def error_matrices(
     *,
     head_classes: Mapping[str, Sequence[Any] | Mapping[Any, Any] | None] | None = None,
     mapping: str | Mapping[str, Mapping[Any, Any] | Sequence[Any]] | None = None,
+    restrict: bool = False,
 ) -> ErrorMatrices:
     """Agreement and error consistency of every pair of models on the same labelled examples.
 
@@ -103,6 +104,7 @@ def error_matrices(
         class_names: names of the classes, in order, or a table of index to name.
         head_classes: {model: its head's class names in order}, as in `compare_errors`.
         mapping: `"names"`, or {model: {class of its head: class of the labels, or None}}, as in `compare_errors`.
+        restrict: as in `compare_errors`.
 
     Raises:
         TypeError, ValueError: as in `compare_errors`; fewer than two models.
@@ -123,7 +125,9 @@ def error_matrices(
         class_names,
         head_classes=head_classes,
         mapping=mapping,
+        restrict=restrict,
     )
+    warn_of(classified)
     predicted = np.stack([model.classes for model in classified.models])
     right = predicted == classified.labels
     m = len(names)

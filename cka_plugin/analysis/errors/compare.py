@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cka_plugin.analysis.errors.heads import align
+from cka_plugin.analysis.errors.heads import align, outside_notes, warn_of
 from cka_plugin.analysis.errors.predictions import as_array
 from cka_plugin.analysis.errors.result import ClassDifference, Disagreement, ErrorComparison, Examples
 from cka_plugin.analysis.statistics.corrections import Decisions, correct
@@ -33,6 +33,7 @@ def compare_errors(
     names: tuple[str, str] = ("a", "b"),
     head_classes: Mapping[str, Sequence[Any] | Mapping[Any, Any] | None] | None = None,
     mapping: str | Mapping[str, Mapping[Any, Any] | Sequence[Any]] | None = None,
+    restrict: bool = False,
     correction: str = "benjamini-hochberg",
     level: float = 0.95,
     alpha: float = 0.05,
@@ -53,7 +54,11 @@ def compare_errors(
         names: what to call the models.
         head_classes: {model name: its head's class names in order}, where known; heads that differ from `class_names`
             or from one another are an error unless `mapping` is given.
-        mapping: `"names"`, or {model name: {class of its head: class of the labels, or None}}, by index or by name.
+        mapping: `"names"`, or {model name: {class of its head: class of the labels, or None}}, by index or by name;
+            several may mean the same class. What a model predicts is what its most probable class means; a class that
+            means None, or is missing, counts as `other`, which is wrong.
+        restrict: make the models of a mapping choose among the classes that it maps: the others are left out, and
+            probabilities of several that mean the same class add up before the choice.
         correction: of p over the classes: `benjamini-hochberg` (for screening), `holm` (for claims) or `none`. Every
             class is in the family, also those without examples or without a discordant pair (p = 1).
         level: of the intervals.
@@ -62,8 +67,11 @@ def compare_errors(
     Raises:
         TypeError: predictions or labels that are not of the kinds above (float labels, regression, strings, booleans).
         ValueError: other shapes (multi-label, language models), lengths that differ, indices beyond the classes,
-            scores that are not finite, heads that differ without a mapping, an unknown correction, a level or alpha
-            outside (0, 1).
+            scores that are not finite, heads that differ without a mapping, `restrict` without one, an unknown
+            correction, a level or alpha outside (0, 1).
+
+    Warns:
+        CKAWarning: labels that no class of a mapped head means: the model can only be wrong on them.
 
     Source: McNemar 1947, exact; Tango 1998 for the intervals; Geirhos et al. 2020 for kappa.
 
@@ -88,19 +96,27 @@ def compare_errors(
         class_names,
         head_classes=head_classes,
         mapping=mapping,
+        restrict=restrict,
     )
+    warn_of(classified)
     n = len(classified.labels)
     ids = list(range(n)) if example_ids is None else as_array(example_ids).tolist()
     if len(ids) != n:
         raise ValueError(f"{len(ids)} example_ids for {n} examples: expected one each, in the same order")
     a, b = classified.models
-    examples = Examples(ids, classified.labels, a.classes, b.classes, a.confidence, b.confidence)
+    outside = (classified.outside(0), classified.outside(1))
+    names_of_all = classified.class_names + [classified.other] * (max(outside) > 0)
+    predicted_a, predicted_b = (np.where(m.classes < 0, len(classified.class_names), m.classes) for m in (a, b))
+    head_classes_outside = [classified.outside_classes(0), classified.outside_classes(1)] if max(outside) > 0 else []
+    examples = Examples(
+        ids, classified.labels, predicted_a, predicted_b, a.confidence, b.confidence, *head_classes_outside
+    )
     right_a, right_b = examples.right_a, examples.right_b
-    same = a.classes == b.classes
+    same = examples.same
     only_a, only_b = int(np.sum(right_a & ~right_b)), int(np.sum(right_b & ~right_a))
     both_wrong = ~right_a & ~right_b
     kappa = error_consistency(right_a, right_b)
-    rows = _class_rows(examples, classified.class_names, rules)
+    rows = _class_rows(examples, classified.class_names, rules)  # no label is `other`: it has no row
     empty = [row.name for row in rows if row.n == 0]
     unsure = [name for name, model in zip(names, classified.models, strict=True) if np.isnan(model.confidence).all()]
     reasons = {
@@ -111,7 +127,7 @@ def compare_errors(
     }
     return ErrorComparison(
         names=(name_a, name_b),
-        class_names=classified.class_names,
+        class_names=names_of_all,
         accuracy_a=float(right_a.mean()),
         accuracy_b=float(right_b.mean()),
         difference=(only_a - only_b) / n,
@@ -126,6 +142,8 @@ def compare_errors(
         alpha=alpha,
         correction=correction,
         reasons={name: reason for name, reason in reasons.items() if reason},
+        outside=outside,
+        notes=[*outside_notes((name_a, name_b), outside, classified.other), *classified.notes],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,6 +131,7 @@ class GroupComparison(tables.Result):
         level: of the intervals.
         alpha: of every decision.
         correction: of the p values over classes.
+        notes: what a reader should know, such as labels that no class of a head means.
     """
 
     names: tuple[str, str]
@@ -152,6 +153,7 @@ class GroupComparison(tables.Result):
     level: float
     alpha: float
     correction: str
+    notes: list[str] = field(default_factory=list)
 
     @property
     def v_squared(self) -> float:
@@ -214,6 +216,7 @@ class GroupComparison(tables.Result):
                 if not control.reason
                 else f"no control by halves of one group: {control.reason}"
             ),
+            *(f"Note: {note}" for note in self.notes),
             "",
             self._class_lines("classes", self.classes),
         ]

@@ -7,6 +7,7 @@ appendix F].
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cka_plugin.analysis.errors.group_result import GroupClass, GroupComparison
-from cka_plugin.analysis.errors.heads import align, class_index
+from cka_plugin.analysis.errors.heads import align, outside_notes, warn_of
+from cka_plugin.analysis.errors.mapping import class_index
 from cka_plugin.analysis.errors.predictions import as_array
 from cka_plugin.analysis.errors.seed_noise import gated, held_out, seed_control
 from cka_plugin.analysis.statistics.class_share import class_share
@@ -35,6 +37,7 @@ def compare_groups(
     names: tuple[str, str] = ("a", "b"),
     head_classes: Mapping[str, Sequence[Any] | Mapping[Any, Any] | None] | None = None,
     mapping: str | Mapping[str, Mapping[Any, Any] | Sequence[Any]] | None = None,
+    restrict: bool = False,
     correction: str = "benjamini-hochberg",
     level: float = 0.95,
     alpha: float = 0.05,
@@ -58,6 +61,7 @@ def compare_groups(
         names: what to call the groups.
         head_classes: {group: its heads' class names in order}, as in `compare_errors`.
         mapping: `"names"`, or {group: {class of its heads: class of the labels, or None}}, as in `compare_errors`.
+        restrict: as in `compare_errors`.
         correction: of p over the classes: `benjamini-hochberg` (for screening), `holm` (for claims) or `none`.
             Classes whose test is undefined stay in the family.
         level: of the intervals.
@@ -103,7 +107,10 @@ def compare_groups(
         class_names,
         head_classes=per_model(head_classes),
         mapping=per_model(mapping),
+        restrict=restrict,
     )
+    warn_of(classified)
+    outside = [float(np.mean([classified.outside(i) for i in group])) for group in _places(members)]
     right = np.stack([model.classes == classified.labels for model in classified.models])
     right_a, right_b = right[: len(members[name_a])], right[len(members[name_a]) :]
     labels_of, n_classes = classified.labels, len(classified.class_names)
@@ -141,7 +148,14 @@ def compare_groups(
         level=level,
         alpha=alpha,
         correction=correction,
+        notes=[*outside_notes((name_a, name_b), outside, classified.other), *classified.notes],
     )
+
+
+def _places(members: Mapping[str, Sequence[Any]]) -> list[range]:
+    """Positions of the models of each group among all of them."""
+    ends = np.cumsum([0, *map(len, members.values())]).tolist()
+    return [range(start, stop) for start, stop in itertools.pairwise(ends)]
 
 
 def _members(group: Any, name: str) -> list[Any]:

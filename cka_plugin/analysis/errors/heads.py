@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cka_plugin.analysis.errors.mapping import head_mapping, known_names, to_class_names
 from cka_plugin.analysis.errors.predictions import Predictions, as_array, to_labels, to_predictions
+from cka_plugin.warnings import CKAWarning
+from cka_plugin.wording import listed
+
+OTHER = "other"
 
 
 @dataclass(frozen=True)
@@ -18,13 +24,31 @@ class Classification:
 
     Attributes:
         labels: (n,) int64.
-        models: one `Predictions` a model, in the order given.
-        class_names: the names of the classes; "0", "1", ... where none are known.
+        models: one `Predictions` a model, in the order given. Negative classes lie outside the mapping of their model;
+            they are the same number where two models predict the same class there.
+        class_names: the names of the classes of the labels; "0", "1", ... where none are known.
+        outside_names: of the classes outside the mappings, -1, -2, ...; by index where no head names them.
+        notes: sentences on what a mapping leaves out, for the reader.
     """
 
     labels: NDArray[np.int64]
     models: list[Predictions]
     class_names: list[str]
+    outside_names: list[str]
+    notes: list[str]
+
+    @property
+    def other(self) -> str:
+        """What predictions outside a mapping are called: a name that no class has."""
+        return OTHER if OTHER not in self.class_names else f"{OTHER} (outside the mapping)"
+
+    def outside(self, model: int) -> float:
+        """Share of examples for which a model predicts a class outside its mapping."""
+        return float((self.models[model].classes < 0).mean())
+
+    def outside_classes(self, model: int) -> list[str]:
+        """(n,) the class of the head where a prediction lies outside the mapping, else an empty text."""
+        return ["" if index >= 0 else self.outside_names[-1 - index] for index in self.models[model].classes.tolist()]
 
 
 def align(
@@ -34,6 +58,7 @@ def align(
     *,
     head_classes: Mapping[str, Sequence[Any] | Mapping[Any, Any] | None] | None = None,
     mapping: str | Mapping[str, Mapping[Any, Any] | Sequence[Any]] | None = None,
+    restrict: bool = False,
 ) -> Classification:
     """Check the predictions of models against labels, and bring them into the classes of the labels.
 
@@ -45,42 +70,113 @@ def align(
             nothing (`LABEL_0`, `0`) count as unknown.
         mapping: for models whose heads have other classes, or another order: `"names"` matches classes by name; a table
             {model: {class of its head: class of the labels}} says it in full (see `head_mapping`).
+        restrict: let mapped models choose among the classes of their mapping only; see `to_predictions`.
 
     Raises:
         TypeError, ValueError: as `to_labels`, `to_predictions` and `head_mapping`; lengths that differ; indices
-            beyond the classes; heads that differ without a mapping.
+            beyond the classes; heads that differ without a mapping; `restrict` without a mapping.
 
     Example:
         >>> align([("a", [0, 1]), ("b", [[0.2, 0.8], [0.1, 0.9]])], [0, 1], ["cat", "dog"]).models[1].classes.tolist()
         [1, 1]
     """
+    if restrict and mapping is None:
+        raise ValueError("restrict=True restricts predictions to the classes of a mapping: give mapping= too")
     target = to_labels(labels)
     names = to_class_names(class_names)
-    heads = {name: _known_names(head) for name, head in (head_classes or {}).items()}
-    tables = _tables(mapping, [name for name, _ in predictions])
-    known = [heads[name] for name, _ in predictions if heads.get(name) is not None]
+    model_names = [name for name, _ in predictions]
+    heads = {name: known_names(head) for name, head in (head_classes or {}).items()}
+    tables = _tables(mapping, model_names)
+    known = [heads[name] for name in model_names if heads.get(name) is not None]
     if names is None and known and not tables and mapping is None and all(head == known[0] for head in known):
         names = known[0]
-    arrays = [(name, v if isinstance(v, Predictions) else as_array(v)) for name, v in predictions]
-    models, from_head = [], {}
-    for name, array in arrays:
+    models: list[Predictions] = []
+    maps: list[list[int | None] | None] = []
+    from_head = {}
+    for name, values in predictions:
+        array = values if isinstance(values, Predictions) else as_array(values)
         width = array.shape[1] if not isinstance(array, Predictions) and array.ndim == 2 else None
         head = heads.get(name)
         if head is not None and width is not None and width != len(head):
             raise ValueError(f"{name!r} has scores of {width} classes, but its head has {len(head)} class names")
-        onto = _onto(name, head, width, names, mapping == "names", tables.get(name), known)
-        model = to_predictions(array, name, onto=onto)
+        onto = _onto(name, head, width, (names, mapping == "names", tables.get(name)), known)
+        model = to_predictions(array, name, onto=onto, restrict=restrict)
         if len(model.classes) != len(target):
             raise ValueError(
                 f"{name!r} has predictions of {len(model.classes)} examples, labels are of {len(target)}: "
                 "expected the same examples in the same order"
             )
+        if head is not None and onto is not None and int(model.classes.min()) < -len(head):
+            raise ValueError(
+                f"{name!r} predicts class {-1 - int(model.classes.min())}, but its head has {len(head)} class names"
+            )
         if model.n_classes is not None:
             from_head[name] = model.n_classes
         models.append(model)
-    return Classification(
-        target, models, _check_classes(target, [name for name, _ in arrays], models, names, from_head)
-    )
+        maps.append(onto)
+    found = _check_classes(target, model_names, models, names, from_head)
+    models, outside = _outside_in_common(models, [heads.get(name) for name in model_names], maps)
+    return Classification(target, models, found, outside, _notes(model_names, maps, target, found))
+
+
+def warn_of(found: Classification) -> None:
+    """Warn of what the mappings leave out."""
+    for note in found.notes:
+        warnings.warn(note, CKAWarning, stacklevel=3)
+
+
+def outside_notes(names: Sequence[str], shares: Sequence[float], other: str) -> list[str]:
+    """A sentence for each model, or group, that predicts classes outside its mapping.
+
+    Example:
+        >>> outside_notes(["vit", "cnn"], [0.147, 0.0], "other")
+        ["vit predicts a class outside its mapping for 14.7% of the examples: it counts as 'other', which is wrong"]
+    """
+    return [
+        f"{name} predicts a class outside its mapping for {share:.1%} of the examples: it counts as {other!r}, which "
+        "is wrong"
+        for name, share in zip(names, shares, strict=True)
+        if share > 0
+    ]
+
+
+def _outside_in_common(
+    models: Sequence[Predictions], heads: Sequence[list[str] | None], maps: Sequence[list[int | None] | None]
+) -> tuple[list[Predictions], list[str]]:
+    """Classes outside the mappings by one numbering, and their names: by name where heads have names, else by index.
+
+    Classes without names are the same where their index is, and the width of their heads.
+    """
+    numbers: dict[Any, int] = {}
+    changed = []
+    for model, head, onto in zip(models, heads, maps, strict=True):
+        if onto is None:
+            changed.append(model)
+            continue
+        size = max(len(onto), -int(model.classes.min()))
+        keys = [head[index] if head is not None else (len(onto), index) for index in range(size)]
+        own = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+        outside = model.classes < 0
+        classes = np.where(outside, -1 - own[np.where(outside, -1 - model.classes, 0)], model.classes)
+        changed.append(replace(model, classes=classes))
+    return changed, [key if isinstance(key, str) else str(key[1]) for key in numbers]
+
+
+def _notes(
+    names: Sequence[str], maps: Sequence[list[int | None] | None], labels: NDArray[np.int64], class_names: Sequence[str]
+) -> list[str]:
+    """On labels that no class of a head means: the model can only be wrong on them."""
+    without: dict[tuple[int, ...], list[str]] = {}
+    for name, onto in zip(names, maps, strict=True):
+        if onto is not None:
+            absent = sorted(set(np.unique(labels).tolist()) - {target for target in onto if target is not None})
+            if absent:
+                without.setdefault(tuple(absent), []).append(name)
+    return [
+        f"no class of the head of {listed(models, 4)} means {listed([class_names[index] for index in absent], 4)}: its "
+        f"predictions of {int(np.isin(labels, absent).sum())} of {len(labels)} examples can only be wrong"
+        for absent, models in without.items()
+    ]
 
 
 def _check_classes(
@@ -114,13 +210,6 @@ def _check_classes(
     return names if names is not None else [str(index) for index in range(size)]
 
 
-def _known_names(head: Sequence[Any] | Mapping[Any, Any] | None) -> list[str] | None:
-    names = to_class_names(head)
-    if names is None or all(name in (f"LABEL_{index}", str(index)) for index, name in enumerate(names)):
-        return None
-    return names
-
-
 def _tables(mapping: Any, names: Sequence[str]) -> Mapping[str, Any]:
     if mapping is None or mapping == "names":
         return {}
@@ -135,12 +224,14 @@ def _onto(
     name: str,
     head: list[str] | None,
     width: int | None,
-    class_names: list[str] | None,
-    by_name: bool,
-    table: Mapping[Any, Any] | Sequence[Any] | None,
+    given: tuple[list[str] | None, bool, Mapping[Any, Any] | Sequence[Any] | None],
     known: Sequence[list[str] | None],
 ) -> list[int | None] | None:
-    """How the classes of a head map onto those of the labels; None where they are the same."""
+    """How the classes of a head map onto those of the labels; None where they are the same.
+
+    given: the names of the labels' classes, whether to match by name, and the table of this model.
+    """
+    class_names, by_name, table = given
     if table is not None:
         return head_mapping(table, name, head, class_names, width)
     if head is None:
@@ -169,81 +260,3 @@ def _onto(
 def _one_only(head: Sequence[str], other: Sequence[str]) -> str:
     extra = [name for name in head if name not in set(other)] or [name for name in other if name not in set(head)]
     return f"{extra[0]!r} is in one only" if extra else "some names occur more than once"
-
-
-def head_mapping(
-    table: Mapping[Any, Any] | Sequence[Any],
-    name: str,
-    head: Sequence[str] | None,
-    class_names: Sequence[str] | None,
-    width: int | None = None,
-) -> list[int | None]:
-    """For each class of a head, the class of the labels it means, or None.
-
-    Args:
-        table: from a class of the head (its index, or its name where `head` is known) to a class of the labels
-            (index, or name where `class_names` are) or None; a sequence gives the targets in the order of the head.
-            What is missing means None.
-        name: the model's, for messages.
-        head: the names of the head's classes, in order, where they are known.
-        class_names: the names of the labels' classes, where they are known.
-        width: how many classes the head has, where that is known from its scores.
-
-    Raises:
-        ValueError: a class that does not exist on its side, a name that stands for several, or nothing mapped at all.
-
-    Example:
-        >>> head_mapping({"tabby": "cat", "beagle": "dog"}, "vit", ["tabby", "car", "beagle"], ["cat", "dog"])
-        [0, None, 1]
-    """
-    if not isinstance(table, Mapping):
-        table = dict(enumerate(table))
-    sources = {class_index(source, head, f"the head of {name!r}", width): source for source in table}
-    size = width or (len(head) if head is not None else 1 + max(sources, default=-1))
-    onto: list[int | None] = [None] * size
-    for index, source in sources.items():
-        target = table[source]
-        onto[index] = None if target is None else class_index(target, class_names, "class_names")
-    if all(target is None for target in onto):
-        raise ValueError(f"the mapping of {name!r} maps no class")
-    return onto
-
-
-def class_index(key: Any, names: Sequence[str] | None, where: str, width: int | None = None) -> int:
-    """The index of a class given by index or by name; a ValueError that says where it was looked for otherwise."""
-    if isinstance(key, int | np.integer) and not isinstance(key, bool):
-        size = len(names) if names is not None else width
-        if key < 0 or (size is not None and key >= size):
-            limit = "" if size is None else f": it has {size} classes"
-            raise ValueError(f"class {key} is not in {where}{limit}")
-        return int(key)
-    if names is None:
-        raise ValueError(f"class {key!r}: the names of {where} are not known: use indices")
-    found = [index for index, name in enumerate(names) if name == key]
-    if len(found) != 1:
-        raise ValueError(f"class {key!r} {'is not in' if not found else 'stands for several classes of'} {where}")
-    return found[0]
-
-
-def to_class_names(class_names: Sequence[Any] | Mapping[Any, Any] | None) -> list[str] | None:
-    """Class names as a list, from a list or from a table of index to name such as Hugging Face's `config.id2label`.
-
-    Raises:
-        ValueError: a table whose indices are not 0, 1, ... k-1.
-
-    Example:
-        >>> to_class_names({0: "cat", 1: "dog"})
-        ['cat', 'dog']
-    """
-    if class_names is None:
-        return None
-    if isinstance(class_names, str):
-        raise TypeError(f"class_names {class_names!r}: expected a sequence of names, one a class")
-    if isinstance(class_names, Mapping):
-        by_index = {int(index): str(name) for index, name in class_names.items()}
-        if sorted(by_index) != list(range(len(by_index))):
-            raise ValueError(
-                f"class_names has the indices {sorted(by_index)[:10]}...: expected 0 to {len(by_index) - 1}"
-            )
-        return [by_index[index] for index in range(len(by_index))]
-    return [str(name) for name in class_names]

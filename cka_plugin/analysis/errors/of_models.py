@@ -19,7 +19,7 @@ def errors_of(a: Representation, b: Representation, **options: Any) -> ErrorComp
     Args:
         a: one model.
         b: the other.
-        options: `mapping`, `correction`, `level`, `alpha` of `compare_errors`.
+        options: `mapping`, `restrict`, `correction`, `level`, `alpha` of `compare_errors`.
 
     Raises:
         ValueError: no labels, a model that does not classify, or heads of other classes without a mapping.
@@ -42,7 +42,7 @@ def error_matrices_of(models: Sequence[Representation], **options: Any) -> Error
 
     Args:
         models: at least two.
-        options: `mapping` of `error_matrices`.
+        options: `mapping`, `restrict` of `error_matrices`.
 
     Raises:
         ValueError: as for `errors_of`, or a single model.

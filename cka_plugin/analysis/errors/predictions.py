@@ -24,7 +24,8 @@ class Predictions:
     """The predictions of one model.
 
     Attributes:
-        classes: (n,) int64, the class predicted for each example.
+        classes: (n,) int64, the class predicted for each example; where it lies outside a mapping, -1 minus the class
+            of the head.
         confidence: (n,) float64, the probability the model gave it; NaN where only classes are known.
         n_classes: how many classes the scores had; None where only classes are known.
     """
@@ -68,7 +69,9 @@ def to_labels(labels: Any) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def to_predictions(values: Any, name: str = "predictions", *, onto: Sequence[int | None] | None = None) -> Predictions:
+def to_predictions(
+    values: Any, name: str = "predictions", *, onto: Sequence[int | None] | None = None, restrict: bool = False
+) -> Predictions:
     """Check what a model predicted, and take classes and confidences from it.
 
     Scores are taken for probabilities where all lie in [0, 1] and every row sums to 1 (within 0.01); they are taken for
@@ -80,21 +83,30 @@ def to_predictions(values: Any, name: str = "predictions", *, onto: Sequence[int
         values: (n,) integer class indices or (n, classes) floating scores; an array, a list or a tensor.
             `Predictions` (whose confidences are then kept) will do too.
         name: the model's, for messages.
-        onto: for each class of the model's head, the class of the labels it means, or None. The probability of the
-            classes that mean None is left out and the rest scaled to 1; several that mean the same class add up.
+        onto: for each class of the model's head, the class of the labels it means, or None. What is predicted is what
+            the most probable class of the head means, as with class indices; its confidence is the probability of all
+            classes that mean the same.
+        restrict: make the model choose among the classes of the labels: those that mean None are left out, the
+            probabilities of the rest scaled to 1, several that mean the same class added up before the choice.
 
     Raises:
         TypeError: not class indices or scores (booleans, strings, 1-d floats).
-        ValueError: another shape, not finite, or a predicted class that `onto` does not map.
+        ValueError: another shape, not finite, or, restricted, an example without a probability or with a class index
+            that `onto` does not map.
 
     Example:
         >>> to_predictions([[2.0, 0.0], [0.0, 1.0]]).classes.tolist()
         [0, 1]
         >>> to_predictions([[0.9, 0.1], [0.3, 0.7]]).confidence.tolist()
         [0.9, 0.7]
+        >>> scores = [[0.5, 0.2, 0.3], [0.1, 0.5, 0.4]]  # of a head whose class 1 means none of the labels' classes
+        >>> to_predictions(scores, onto=[0, None, 1]).classes.tolist()
+        [0, -2]
+        >>> to_predictions(scores, onto=[0, None, 1], restrict=True).classes.tolist()
+        [0, 1]
     """
     if isinstance(values, Predictions):
-        return replace(_from_classes(as_array(values.classes), name, onto), confidence=values.confidence)
+        return replace(_from_classes(as_array(values.classes), name, onto, restrict), confidence=values.confidence)
     array = as_array(values)
     if array.ndim == 3:
         raise ValueError(
@@ -103,10 +115,11 @@ def to_predictions(values: Any, name: str = "predictions", *, onto: Sequence[int
         )
     if array.ndim not in (1, 2) or 0 in array.shape:
         raise ValueError(f"predictions of {name!r} have shape {array.shape}: {SUPPORTED}")
-    return _from_classes(array, name, onto) if array.ndim == 1 else _from_scores(array, name, onto)
+    take = _from_classes if array.ndim == 1 else _from_scores
+    return take(array, name, onto, restrict)
 
 
-def _from_classes(array: NDArray[Any], name: str, onto: Sequence[int | None] | None) -> Predictions:
+def _from_classes(array: NDArray[Any], name: str, onto: Sequence[int | None] | None, restrict: bool) -> Predictions:
     if array.dtype.kind not in "iu":
         hint = {
             "f": "regression outputs, and the score of one class alone, are not supported; ",
@@ -120,20 +133,24 @@ def _from_classes(array: NDArray[Any], name: str, onto: Sequence[int | None] | N
         raise ValueError(f"predictions of {name!r}: class {array[where]} at example {where}: expected indices from 0")
     classes = array.astype(np.int64)
     if onto is not None:
-        table = np.array([-1 if target is None else target for target in onto], dtype=np.int64)
-        mapped = table[np.minimum(classes, len(table) - 1)]
-        wrong = (classes >= len(table)) | (mapped < 0)
-        if wrong.any():
-            where = int(np.flatnonzero(wrong)[0])
+        table = _codes(onto)
+        mapped = np.where(classes < len(table), table[np.minimum(classes, len(table) - 1)], -1 - classes)
+        if restrict and (mapped < 0).any():
+            where = int(np.flatnonzero(mapped < 0)[0])
             raise ValueError(
-                f"predictions of {name!r}: class {classes[where]} at example {where} is not in its mapping: map every "
-                "class that occurs, or give (n, classes) scores, where the rest can be left out"
+                f"predictions of {name!r}: class {classes[where]} at example {where} is not in its mapping, and class "
+                "indices cannot be restricted to it: give (n, classes) scores, where the rest can be left out"
             )
         classes = mapped
     return Predictions(classes, np.full(len(classes), math.nan))
 
 
-def _from_scores(array: NDArray[Any], name: str, onto: Sequence[int | None] | None) -> Predictions:
+def _codes(onto: Sequence[int | None]) -> NDArray[np.int64]:
+    """What each class of a head is in `Predictions.classes`."""
+    return np.array([-1 - index if target is None else target for index, target in enumerate(onto)], dtype=np.int64)
+
+
+def _from_scores(array: NDArray[Any], name: str, onto: Sequence[int | None] | None, restrict: bool) -> Predictions:
     if array.dtype.kind != "f":
         raise TypeError(
             f"predictions of {name!r} are (n, classes) of type {array.dtype}: this looks like one-hot or multi-label "
@@ -161,17 +178,54 @@ def _from_scores(array: NDArray[Any], name: str, onto: Sequence[int | None] | No
             f"predictions of {name!r} are zeros and ones whose rows do not sum to 1: multi-label output is not "
             f"supported; {SUPPORTED}"
         )
+    codes = np.arange(n_classes) if onto is None else _codes(onto)
+    kept = np.flatnonzero(codes >= 0) if restrict else np.arange(n_classes)
     classes, confidence = np.empty(n, dtype=np.int64), np.empty(n)
     for start in range(0, n, _ROWS):
-        part = array[start : start + _ROWS].astype(np.float64)
-        if onto is not None:
-            part = _merge(part, onto, probabilities_given, name, start)
-        elif not probabilities_given:
-            part = _softmax(part)
-        best = array[start : start + _ROWS].argmax(axis=1) if onto is None else part.argmax(axis=1)
-        classes[start : start + _ROWS] = best
-        confidence[start : start + _ROWS] = np.take_along_axis(part, best[:, None], axis=1)[:, 0]
+        rows = slice(start, start + _ROWS)
+        scores = array[rows, kept]
+        impossible = (scores == 0 if probabilities_given else np.isneginf(scores)).all(axis=1)
+        if impossible.any():
+            where = start + int(np.flatnonzero(impossible)[0])
+            raise ValueError(f"predictions of {name!r}: example {where} gives no probability to any mapped class")
+        choose = _most_probable if restrict else _top_1
+        classes[rows], confidence[rows] = choose(scores, codes[kept], probabilities_given)
     return Predictions(classes, confidence, n_classes if onto is None else None)
+
+
+def _top_1(
+    scores: NDArray[Any], codes: NDArray[np.int64], are_probabilities: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """What the column with the largest score means, and the probability of all columns that mean the same.
+
+    scores: (rows, columns); codes: (columns,) what each means.
+    """
+    part = scores.astype(np.float64) if are_probabilities else _softmax(scores.astype(np.float64))
+    chosen = codes[scores.argmax(axis=1)]  # by the scores themselves: probabilities may round to the same number
+    sums, distinct = _added_up(part, codes)
+    place = np.argsort(distinct)[np.searchsorted(np.sort(distinct), chosen)]
+    return chosen, np.take_along_axis(sums, place[:, None], axis=1)[:, 0]
+
+
+def _most_probable(
+    scores: NDArray[Any], codes: NDArray[np.int64], are_probabilities: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """What is most probable where these columns are all there are, and its probability; shapes as for `_top_1`."""
+    part = scores.astype(np.float64)
+    part = part / part.sum(axis=1, keepdims=True) if are_probabilities else _softmax(part)
+    sums, distinct = _added_up(part, codes)
+    best = sums.argmax(axis=1) if len(distinct) < len(codes) else scores.argmax(axis=1)
+    return distinct[best], np.take_along_axis(sums, best[:, None], axis=1)[:, 0]
+
+
+def _added_up(part: NDArray[np.float64], codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Columns with the same code added up, and the codes, both in the order in which the codes first come."""
+    distinct, first, group = np.unique(codes, return_index=True, return_inverse=True)
+    if len(distinct) == len(codes):
+        return part, codes
+    order = np.argsort(first[group], kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(first[group][order]) > 0])
+    return np.add.reduceat(part[:, order], starts, axis=1), codes[order][starts]
 
 
 def _are_probabilities(scores: NDArray[Any]) -> bool:
@@ -183,21 +237,3 @@ def _are_probabilities(scores: NDArray[Any]) -> bool:
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
-
-
-def _merge(
-    scores: NDArray[np.float64], onto: Sequence[int | None], are_probabilities: bool, name: str, start: int
-) -> NDArray[np.float64]:
-    """Probabilities of the classes of the labels from scores of the classes of a head."""
-    kept = [column for column, target in enumerate(onto) if target is not None]
-    part = scores[:, kept]
-    totals = part.sum(axis=1) if are_probabilities else part.max(axis=1)
-    nothing = (totals == 0) if are_probabilities else np.isneginf(totals)
-    if nothing.any():
-        where = start + int(np.flatnonzero(nothing)[0])
-        raise ValueError(f"predictions of {name!r}: example {where} gives no probability to any mapped class")
-    part = part / totals[:, None] if are_probabilities else _softmax(part)
-    merged = np.zeros((len(scores), 1 + max(target for target in onto if target is not None)))
-    for column, source in enumerate(kept):
-        merged[:, onto[source]] += part[:, column]
-    return merged

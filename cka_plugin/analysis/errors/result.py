@@ -66,6 +66,8 @@ class Disagreement:
         confidence_a: the probability a gives its prediction; NaN where only classes were given.
         confidence_b: the same for b.
         right: `a`, `b` or `neither`.
+        outside_a: the class of a's head where it lies outside the mapping, and a predicts `other`; else empty.
+        outside_b: the same for b.
     """
 
     example_id: Any
@@ -75,11 +77,17 @@ class Disagreement:
     confidence_a: float
     confidence_b: float
     right: str
+    outside_a: str = ""
+    outside_b: str = ""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What two models predicted for each example, in the order given: every field has n values."""
+    """What two models predicted for each example, in the order given: every field has n values.
+
+    `outside_a` and `outside_b` hold the class of the head where a prediction lies outside the model's mapping (and the
+    prediction is `other`), else an empty text; None where there is no mapping.
+    """
 
     example_id: list[Any]
     label: NDArray[np.int64]
@@ -87,6 +95,16 @@ class Examples:
     prediction_b: NDArray[np.int64]
     confidence_a: NDArray[np.float64]
     confidence_b: NDArray[np.float64]
+    outside_a: list[str] | None = None
+    outside_b: list[str] | None = None
+
+    @property
+    def same(self) -> NDArray[np.bool_]:
+        """(n,) whether both predict the same class, also outside a mapping."""
+        same = self.prediction_a == self.prediction_b
+        if self.outside_a is not None and self.outside_b is not None:
+            same &= np.array(self.outside_a, dtype=object) == np.array(self.outside_b, dtype=object)
+        return np.asarray(same, dtype=bool)
 
     @property
     def right_a(self) -> NDArray[np.bool_]:
@@ -102,7 +120,7 @@ class Examples:
         """One row an example: id, label, both predictions and confidences, and whether each is right."""
         import pandas as pd
 
-        columns = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        columns = {name: getattr(self, name) for name in self.__dataclass_fields__ if getattr(self, name) is not None}
         return pd.DataFrame({**columns, "right_a": self.right_a, "right_b": self.right_b})
 
 
@@ -114,7 +132,8 @@ class ErrorComparison(tables.Result):
 
     Attributes:
         names: of the two models.
-        class_names: of all classes, in the order of their indices.
+        class_names: of all classes, in the order of their indices; the last is `other` where predictions lie outside a
+            mapping.
         accuracy_a: share of examples that a gets right.
         accuracy_b: share of examples that b gets right.
         difference: accuracy_a - accuracy_b.
@@ -129,6 +148,9 @@ class ErrorComparison(tables.Result):
         alpha: of `significant`, after correction.
         correction: of the p values over classes.
         reasons: for each attribute that is NaN or has NaN in it, by its name, why.
+        outside: for a and b, the share of examples for which it predicts a class outside its mapping. Two such
+            predictions agree where they are the same class of the heads.
+        notes: what a reader should know, such as labels that no class of a head means.
     """
 
     names: tuple[str, str]
@@ -147,6 +169,8 @@ class ErrorComparison(tables.Result):
     alpha: float
     correction: str
     reasons: dict[str, str] = field(default_factory=dict)
+    outside: tuple[float, float] = (0.0, 0.0)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def n_examples(self) -> int:
@@ -167,13 +191,15 @@ class ErrorComparison(tables.Result):
         does not count.
         """
         e = self.examples
-        differ = np.flatnonzero(e.prediction_a != e.prediction_b)
+        differ = np.flatnonzero(~e.same)
         surer = np.fmin(e.confidence_a[differ], e.confidence_b[differ])
         order = differ[np.argsort(-surer, kind="stable")]
         right = np.select([e.right_a[order], e.right_b[order]], ["a", "b"], "neither")
         columns = (e.label, e.prediction_a, e.prediction_b, e.confidence_a, e.confidence_b)
         rows = zip(*(column[order].tolist() for column in columns), right.tolist(), strict=True)
-        return [Disagreement(e.example_id[i], *row) for i, row in zip(order.tolist(), rows, strict=True)]
+        outside = [(e.outside_a or [])[i : i + 1] + (e.outside_b or [])[i : i + 1] for i in order.tolist()]
+        found = zip(order.tolist(), rows, outside, strict=True)
+        return [Disagreement(e.example_id[i], *row, *more) for i, row, more in found]
 
     def table_rows(self) -> tuple[Sequence[Any], type]:
         """One row a class."""
@@ -213,6 +239,7 @@ class ErrorComparison(tables.Result):
                 f"kappa of correctness beyond chance = {tables.short(self.kappa)}"
             ),
             *(f"({name} is undefined: {self.reasons[name]})" for name in _SUMMARISED if name in self.reasons),
+            *(f"Note: {note}" for note in self.notes),
             "",
             self._class_lines(),
         ]
@@ -254,9 +281,9 @@ class ErrorComparison(tables.Result):
             [
                 str(row.example_id),
                 names[row.label],
-                names[row.prediction_a],
+                _named(names[row.prediction_a], row.outside_a),
                 row.confidence_a,
-                names[row.prediction_b],
+                _named(names[row.prediction_b], row.outside_b),
                 row.confidence_b,
             ]
             for row in first
@@ -264,6 +291,10 @@ class ErrorComparison(tables.Result):
         title = f"most confident of {len(self.disagreements)} disagreements"
         header = ["example", "label", self.names[0], "confidence", self.names[1], "confidence"]
         return "\n".join([title, tables.text_table(rows, header)])
+
+
+def _named(name: str, outside: str) -> str:
+    return f"{name} ({outside})" if outside else name
 
 
 def _percent(share: float) -> str:

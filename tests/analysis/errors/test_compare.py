@@ -247,11 +247,12 @@ def test_a_mapping_brings_another_head_into_the_classes_of_the_labels():
     head = ["tabby", "car", "beagle", "siamese"]
     scores = np.log([[0.3, 0.1, 0.35, 0.25], [0.1, 0.6, 0.2, 0.1]])  # cats sum to 0.55; car is left out
     mapping = {"b": {"tabby": "cat", "siamese": "cat", "beagle": "dog", "car": None}}
-    errors = compare_errors([0, 1], scores, [0, 1], ["cat", "dog"], head_classes={"b": head}, mapping=mapping)
+    options = {"head_classes": {"b": head}, "restrict": True}
+    errors = compare_errors([0, 1], scores, [0, 1], ["cat", "dog"], mapping=mapping, **options)
     assert errors.examples.prediction_b.tolist() == [0, 0]
     assert errors.examples.confidence_b == pytest.approx([0.55 / 0.9, 0.5])
     by_index = {"b": {0: 0, 3: 0, 2: 1}}
-    again = compare_errors([0, 1], np.exp(scores), [0, 1], ["cat", "dog"], mapping=by_index)
+    again = compare_errors([0, 1], np.exp(scores), [0, 1], ["cat", "dog"], mapping=by_index, restrict=True)
     assert again.examples.confidence_b == pytest.approx(errors.examples.confidence_b)
 
 
@@ -303,9 +304,9 @@ def test_mappings_that_do_not_fit_are_errors(mapping, message):
         )
 
 
-def test_a_predicted_index_that_the_mapping_leaves_out_is_an_error():
+def test_a_predicted_index_outside_the_mapping_cannot_be_restricted_to_it():
     with pytest.raises(ValueError, match="predictions of 'b': class 2 at example 1 is not in its mapping"):
-        compare_errors([0, 1], [0, 2], [0, 1], mapping={"b": {0: 0, 1: 1}})
+        compare_errors([0, 1], [0, 2], [0, 1], mapping={"b": {0: 0, 1: 1}}, restrict=True)
 
 
 # What is refused
