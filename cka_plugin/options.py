@@ -288,12 +288,14 @@ TAKES: dict[str, tuple[str, ...]] = {
     "ablate": ("labels", *_RUN, "batch_size", "max_examples", "seed", "progress"),
     "make_baseline": ("labels", *_MODEL, *_RUN, "batch_size", "max_examples", "seed", "progress"),
     "check": ("labels", *_RUN, "match", "max_memory", "progress"),
+    "fixture": ("labels", *_MODEL, "batch_size", "max_examples", "device", "precision", "transforms", "match"),
 }
 
 # Where a call has another default than the others, and why
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "probe": {"pooling": "mean"},  # a classifier on all of a map's values is slow, and fits them too well
-    "make_baseline": {"batch_size": 32},  # 256 examples, which are enough, give the 8 minibatches of an interval
+    "make_baseline": {"batch_size": 32, "max_examples": 256},  # 8 minibatches, which an interval needs; a small file
+    "fixture": {"batch_size": 32},  # a test gives the examples that it means
     "check": {"precision": None, "progress": False},  # the baseline's precision; checks run where nobody watches
 }
 

@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 import torch
+import typer
 from torch import nn
 
 import cka_plugin as cka
+from cka_plugin.cli.main import app
+from cka_plugin.cli.options import NOT_IN_A_TERMINAL, SPELLED
 from cka_plugin.data import ReadOptions
 from cka_plugin.options import BY_NAME, NAMES, TAKES, Options, default_of, help_of
+from cka_plugin.regression.fixture import CkaRegression
 
-CALLS = {name: getattr(cka, name) for name in TAKES}
+CALLS = {name: getattr(cka, name) for name in TAKES if name != "fixture"} | {"fixture": CkaRegression.check}
+COMMANDS = {name: name for name in ("compare", "represent", "probe", "ablate", "check")} | {"baseline": "make_baseline"}
 
 
 def arguments(call: Any) -> dict[str, str]:
@@ -55,6 +60,26 @@ def test_the_docstring_of_compare_begins_each_option_with_its_help() -> None:
     for name in TAKES["compare"]:
         assert said[name].startswith(help_of(name)), name
     assert arguments(cka.represent)["shard"].startswith(help_of("shard"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_take_the_options_of_their_call_with_its_defaults_and_the_same_help(command: str) -> None:
+    call = COMMANDS[command]
+    shown = {parameter.name: parameter for parameter in typer.main.get_command(app).commands[command].params}
+    for name in set(TAKES[call]) - NOT_IN_A_TERMINAL:
+        assert (SPELLED[name].help if name in SPELLED and SPELLED[name].help else help_of(name)) == shown[name].help
+        if name not in SPELLED:  # what is spelled otherwise has its own: nothing written is the default
+            assert shown[name].default == default_of(name, call)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - NOT_IN_A_TERMINAL))
+def test_nothing_written_in_a_terminal_is_the_default(name: str) -> None:
+    call = next(call for call in COMMANDS.values() if name in TAKES[call])
+    command = next(command for command in COMMANDS if COMMANDS[command] == call)
+    shown = {parameter.name: parameter for parameter in typer.main.get_command(app).commands[command].params}[name]
+    read = SPELLED[name].read if name in SPELLED else lambda value: value
+    written = [] if shown.multiple else shown.default
+    assert read(written) == default_of(name, call)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The commands of `cka-plugin`, one file an idea; here the application they belong to and the options they share."""
+"""The commands of `cka-plugin`, one file an idea; here the application they belong to and what they share."""
 
 from __future__ import annotations
 
@@ -18,30 +18,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+ModelArgument = Annotated[
+    str, typer.Argument(help="a name, a local Hugging Face folder, or python:package.module:function")
+]
 DataOption = Annotated[
     str, typer.Option("--data", help="folder of images, .txt .csv .jsonl .npz file, sample:digits or sample:photos")
 ]
-GranularityOption = Annotated[str, typer.Option(help="stage, block or module")]
-LabelsOption = Annotated[str | None, typer.Option(help="classes of the examples: a .txt, .csv or .npy file")]
-BatchSizeOption = Annotated[int | None, typer.Option(help="examples a CKA minibatch (64)")]
-MaxExamplesOption = Annotated[int | None, typer.Option(help="use no more than so many examples")]
-PassesOption = Annotated[int, typer.Option(help="how often to go over the data, in a fresh order each time")]
-PoolingOption = Annotated[str, typer.Option(help="auto, flatten, mean, cls, last or max")]
-KernelOption = Annotated[str, typer.Option(help="linear or rbf")]
-BandwidthOption = Annotated[float, typer.Option(help="for rbf: sigma as a multiple of the median distance")]
-EstimatorOption = Annotated[str, typer.Option(help="unbiased or biased")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, ...")]
-PrecisionOption = Annotated[str, typer.Option(help="float32, or bfloat16 or float16 to autocast the forward pass")]
-UntrainedOption = Annotated[bool, typer.Option("--untrained", help="bare architectures, without pretrained weights")]
-OnErrorOption = Annotated[str, typer.Option(help="raise, or skip examples that cannot be read")]
-MemoryOption = Annotated[str, typer.Option(help="for the vectors: auto, or a size such as 4GiB")]
-CheckpointDirOption = Annotated[
-    Path | None, typer.Option(help="a folder that keeps finished minibatches: a killed run goes on where it was")
-]
-SeedOption = Annotated[int, typer.Option(help="of the order of reading")]
-CheckpointOption = Annotated[str | None, typer.Option(help="a local .safetensors or .pth file of weights")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar")]
 
 
 def check_writable(path: Path | None) -> None:
@@ -54,19 +37,6 @@ def check_writable(path: Path | None) -> None:
         raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"cannot write {path}: the folder {path.parent} is read-only")
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """`I/N` as numbers.
-
-    Example:
-        >>> parse_shard("0/4")
-        (0, 4)
-    """
-    first, slash, second = text.partition("/")
-    if not (slash and first.strip().isdigit() and second.strip().isdigit()):
-        raise ValueError(f"shard {text!r}: expected I/N, such as 0/4 for the first of four")
-    return int(first), int(second)
 
 
 def print_json(value: Any) -> None:

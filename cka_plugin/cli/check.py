@@ -8,23 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cka_plugin.cli.app import (
-    BatchSizeOption,
-    CheckpointOption,
-    DeviceOption,
-    GranularityOption,
-    JsonOption,
-    LabelsOption,
-    MaxExamplesOption,
-    OnErrorOption,
-    PoolingOption,
-    QuietOption,
-    SeedOption,
-    UntrainedOption,
-    app,
-    check_writable,
-    print_json,
-)
+from cka_plugin.cli.app import JsonOption, check_writable, print_json
+from cka_plugin.cli.options import command
 
 ModelArgument = Annotated[
     str | None,
@@ -38,31 +23,26 @@ ModelArgument = Annotated[
 ConfigOption = Annotated[Path, typer.Option(help="where [tool.cka-plugin] stands")]
 
 
-@app.command()
+@command("check")
 def check(
     model: ModelArgument = None,
     baseline: Annotated[Path | None, typer.Option(help="the file that `cka-plugin baseline` wrote")] = None,
     data: Annotated[str | None, typer.Option(help="the data that the baseline was made of")] = None,
-    labels: LabelsOption = None,
     min_cka: Annotated[float | None, typer.Option(help="lowest CKA a layer may show (0.99)")] = None,
     thresholds: Annotated[Path | None, typer.Option(help="a TOML table of lowest CKA by layer, pattern, kind")] = None,
     max_accuracy_drop: Annotated[float, typer.Option(help="how much accuracy may be lost")] = 0.01,
     max_class_drop: Annotated[float, typer.Option(help="how much accuracy one class may lose")] = 0.1,
     max_churn: Annotated[float, typer.Option(help="share of predictions that may change")] = 0.05,
-    match: Annotated[str, typer.Option(help="content, or ids where examples agree by id alone")] = "content",
     config: ConfigOption = Path("pyproject.toml"),
     junit: Annotated[Path | None, typer.Option(help="write JUnit XML for CI systems")] = None,
     markdown: Annotated[Path | None, typer.Option(help="write a summary for pull requests")] = None,
-    untrained: UntrainedOption = False,
-    checkpoint: CheckpointOption = None,
-    device: DeviceOption = "auto",
-    on_error: OnErrorOption = "raise",
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    **options: Any,
 ) -> None:
     """Check models against their baselines: exit code 0 passed, 1 a regression, 2 it could not be judged."""
     from cka_plugin.regression.guarded import Guarded, read_guarded, read_thresholds, with_default
 
+    progress = options.pop("progress")
     for path in (junit, markdown):
         check_writable(path)
     if model is None:
@@ -79,73 +59,44 @@ def check(
             "max_accuracy_drop": max_accuracy_drop,
             "max_class_drop": max_class_drop,
             "max_churn": max_churn,
-            "match": match,
-            "labels": labels,
-            "checkpoint": checkpoint,
-            "device": device,
-            "on_error": on_error,
-            "pretrained": not untrained,
         }
-        guarded = [Guarded(model, model, baseline, data, limits)]
-    runs = [_run(one, progress=not quiet) for one in guarded]
+        guarded = [Guarded(model, model, baseline, data, limits | options)]
+    runs = [_run(one, progress) for one in guarded]
     _write(runs, junit, markdown, as_json)
     raise typer.Exit(2 if any(run.result is None for run in runs) else int(not all(run.result for run in runs)))
 
 
-@app.command()
+@command("make_baseline")
 def baseline(
     model: ModelArgument = None,
     data: Annotated[
         str | None, typer.Option(help="folder of images, .txt .csv .jsonl .npz file, or a sample: of the package")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="the .safetensors file to write")] = None,
-    labels: LabelsOption = None,
     name: Annotated[str | None, typer.Option(help="the model's name in messages")] = None,
-    granularity: GranularityOption = "block",
-    batch_size: BatchSizeOption = 32,
-    max_examples: MaxExamplesOption = 256,
-    pooling: PoolingOption = "auto",
     float16: Annotated[bool, typer.Option("--float16", help="half the size, for CKA and predictions alone")] = False,
     keep_examples: Annotated[
         bool, typer.Option("--keep-examples", help="store the examples too: checks need no --data")
     ] = False,
     config: ConfigOption = Path("pyproject.toml"),
-    untrained: UntrainedOption = False,
-    checkpoint: CheckpointOption = None,
-    device: DeviceOption = "auto",
-    on_error: OnErrorOption = "raise",
-    seed: SeedOption = 0,
-    quiet: QuietOption = False,
+    **options: Any,
 ) -> None:
     """Save what a model computes now, for later checks; without a model, for all that pyproject.toml guards."""
     from cka_plugin.regression.guarded import Guarded, read_guarded
 
+    progress = options.pop("progress")
     if model is None:
         _only_with_a_model(output=output, data=data)
         guarded = read_guarded(config)
     else:
         if data is None or output is None:
             raise ValueError("give --data PATH and -o FILE to make a baseline")
-        options: dict[str, Any] = {
-            "labels": labels,
-            "name": name,
-            "granularity": granularity,
-            "batch_size": batch_size,
-            "max_examples": max_examples,
-            "pooling": pooling,
-            "float16": float16,
-            "keep_examples": keep_examples,
-            "pretrained": not untrained,
-            "checkpoint": checkpoint,
-            "device": device,
-            "on_error": on_error,
-            "seed": seed,
-        }
+        options |= {"name": name, "float16": float16, "keep_examples": keep_examples}
         guarded = [Guarded(model, model, output, data, baseline_options=options)]
     for one in guarded:
         check_writable(one.baseline)
     for one in guarded:
-        _make(one, progress=not quiet)
+        _make(one, progress)
 
 
 def _only_with_a_model(**options: Any) -> None:
@@ -158,13 +109,12 @@ def _run(guarded: Any, progress: bool) -> Any:
     """Check one model; what makes that impossible is kept, so that the other models are still checked."""
     from cka_plugin.cli.messages import one_line
     from cka_plugin.regression.check import check as check_model
-    from cka_plugin.regression.guarded import build
     from cka_plugin.regression.junit import CheckRun
 
     start = time.perf_counter()
     try:
         result = check_model(
-            build(guarded.model),
+            guarded.model,
             guarded.baseline,
             guarded.data,
             name=guarded.name,
@@ -199,12 +149,11 @@ def _write(runs: list[Any], junit: Path | None, markdown: Path | None, as_json: 
 
 def _make(guarded: Any, progress: bool) -> None:
     from cka_plugin.regression.baseline import make_baseline
-    from cka_plugin.regression.guarded import build
 
-    options = {"name": guarded.name, "max_examples": 256, **guarded.baseline_options}
+    options = {"name": guarded.name, **guarded.baseline_options}
     if options["name"] is None:
         options.pop("name")
-    made = make_baseline(build(guarded.model), guarded.data, progress=progress, **options)
+    made = make_baseline(guarded.model, guarded.data, progress=progress, **options)
     made.save(guarded.baseline)
     noise = max((made.floor(layer) for layer in made.noise), default=0.0)
     loss = f", half precision costs {made.storage_loss:.1e}" if made.storage_loss else ""

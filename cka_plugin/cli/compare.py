@@ -3,62 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cka_plugin.cli.app import (
-    BandwidthOption,
-    BatchSizeOption,
-    CheckpointDirOption,
-    DeviceOption,
-    EstimatorOption,
-    GranularityOption,
-    JsonOption,
-    KernelOption,
-    LabelsOption,
-    MaxExamplesOption,
-    MemoryOption,
-    OnErrorOption,
-    PassesOption,
-    PoolingOption,
-    PrecisionOption,
-    QuietOption,
-    SeedOption,
-    UntrainedOption,
-    app,
-    check_writable,
-    print_json,
-)
+from cka_plugin.cli.app import JsonOption, app, check_writable, print_json
+from cka_plugin.cli.options import command
 
 
-@app.command()
+@command("compare")
 def compare(
-    models: Annotated[list[str], typer.Argument(help="names, local Hugging Face folders, or saved representations")],
+    models: Annotated[
+        list[str],
+        typer.Argument(help="names, local Hugging Face folders, saved representations, python:package.module:function"),
+    ],
     data: Annotated[str | None, typer.Option("--data", help="as for represent; not needed for saved models")] = None,
-    labels: LabelsOption = None,
-    granularity: GranularityOption = "block",
-    batch_size: BatchSizeOption = None,
-    max_examples: MaxExamplesOption = None,
-    passes: PassesOption = 1,
-    pooling: PoolingOption = "auto",
-    kernel: KernelOption = "linear",
-    bandwidth: BandwidthOption = 0.5,
-    estimator: EstimatorOption = "unbiased",
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "float32",
-    untrained: UntrainedOption = False,
-    on_error: OnErrorOption = "raise",
-    max_memory: MemoryOption = "auto",
-    checkpoint_dir: CheckpointDirOption = None,
-    seed: SeedOption = 0,
-    match: Annotated[str, typer.Option(help="content, or ids where examples agree by id alone")] = "content",
     save: Annotated[Path | None, typer.Option(help="write the comparison to this .safetensors file")] = None,
     plot: Annotated[Path | None, typer.Option(help="draw the heatmap of every pair into this picture")] = None,
     blocks: Annotated[bool, typer.Option("--blocks", help="look for the block structure in each model")] = False,
     errors: Annotated[bool, typer.Option("--errors", help="compare mistakes: the first model and each other")] = False,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    **options: Any,
 ) -> None:
     """Compare models layer by layer on the same data."""
     import cka_plugin
@@ -68,28 +33,7 @@ def compare(
         check_writable(path)
     if errors and len(models) < 2:
         raise ValueError(f"--errors compares the mistakes of two or more models; given {models[0]} alone")
-    comparison = cka_plugin.compare(
-        *models,
-        data=data,
-        labels=labels,
-        granularity=granularity,
-        batch_size=batch_size,
-        max_examples=max_examples,
-        passes=passes,
-        pooling=pooling,
-        kernel=kernel,
-        bandwidth=bandwidth,
-        estimator=estimator,
-        device=device,
-        precision=precision,
-        pretrained=not untrained,
-        on_error=on_error,
-        max_memory=max_memory,
-        checkpoint_dir=checkpoint_dir,
-        seed=seed,
-        match=match,
-        progress=not quiet,
-    )
+    comparison = cka_plugin.compare(*models, data=data, **options)
     if world()[0] != 0:  # under torchrun every rank has the result, and the first writes it
         return
     if save is not None:
@@ -120,7 +64,7 @@ def compare(
 def demo(
     out: Annotated[Path, typer.Option(help="the folder for the pictures")] = Path("cka-plugin-demo"),
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar")] = False,
 ) -> None:
     """Compare the trained CNNs and Transformer that come with the package; needs no network."""
     from cka_plugin.cli.demo import run

@@ -6,12 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cka_plugin.cli.app import (
-    GranularityOption,
-    JsonOption,
-    app,
-    print_json,
-)
+from cka_plugin.cli.app import JsonOption, app, print_json
+from cka_plugin.options import help_of
 
 
 @app.command()
@@ -19,7 +15,7 @@ def layers(
     model: Annotated[
         str | None, typer.Argument(help="a name, a local Hugging Face folder, or a saved representation")
     ] = None,
-    granularity: GranularityOption = "block",
+    granularity: Annotated[str, typer.Option(help=help_of("granularity"))] = "block",
     listing: Annotated[str | None, typer.Option("--list", help="list the model names that match a pattern")] = None,
     as_json: JsonOption = False,
 ) -> None:

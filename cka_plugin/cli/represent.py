@@ -3,91 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cka_plugin.cli.app import (
-    BandwidthOption,
-    BatchSizeOption,
-    CheckpointDirOption,
-    CheckpointOption,
-    DataOption,
-    DeviceOption,
-    GranularityOption,
-    JsonOption,
-    KernelOption,
-    LabelsOption,
-    MaxExamplesOption,
-    MemoryOption,
-    OnErrorOption,
-    PassesOption,
-    PoolingOption,
-    PrecisionOption,
-    QuietOption,
-    SeedOption,
-    UntrainedOption,
-    app,
-    check_writable,
-    parse_shard,
-    print_json,
-)
+from cka_plugin.cli.app import DataOption, JsonOption, ModelArgument, app, check_writable, print_json
+from cka_plugin.cli.options import command
+from cka_plugin.options import help_of
 
 
-@app.command()
+@command("represent")
 def represent(
-    model: Annotated[str, typer.Argument(help="a name or a local Hugging Face folder")],
+    model: ModelArgument,
     data: DataOption,
     output: Annotated[Path, typer.Option("-o", "--output", help="the .safetensors file to write")],
-    labels: LabelsOption = None,
     name: Annotated[str | None, typer.Option(help="the model's name in comparisons")] = None,
-    granularity: GranularityOption = "block",
-    batch_size: BatchSizeOption = None,
-    max_examples: MaxExamplesOption = None,
-    passes: PassesOption = 1,
-    pooling: PoolingOption = "auto",
-    kernel: KernelOption = "linear",
-    bandwidth: BandwidthOption = 0.5,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "float32",
-    untrained: UntrainedOption = False,
-    checkpoint: CheckpointOption = None,
-    on_error: OnErrorOption = "raise",
-    max_memory: MemoryOption = "auto",
-    checkpoint_dir: CheckpointDirOption = None,
-    seed: SeedOption = 0,
-    shard: Annotated[str | None, typer.Option(help="I/N: every N-th minibatch from the I-th (counted from 0)")] = None,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    **options: Any,
 ) -> None:
     """Run one model over data and save what comparisons need."""
     import cka_plugin
     from cka_plugin.engine.ranks import world
 
     check_writable(output)
-    representation = cka_plugin.represent(
-        model,
-        data,
-        labels=labels,
-        name=name,
-        granularity=granularity,
-        batch_size=batch_size,
-        max_examples=max_examples,
-        passes=passes,
-        pooling=pooling,
-        kernel=kernel,
-        bandwidth=bandwidth,
-        device=device,
-        precision=precision,
-        pretrained=not untrained,
-        checkpoint=checkpoint,
-        on_error=on_error,
-        max_memory=max_memory,
-        checkpoint_dir=checkpoint_dir,
-        seed=seed,
-        shard=None if shard is None else parse_shard(shard),
-        progress=not quiet,
-    )
+    representation = cka_plugin.represent(model, data, name=name, **options)
     if world()[0] != 0:  # under torchrun every rank has the result, and the first writes it
         return
     representation.save(output)
@@ -114,7 +53,7 @@ def represent(
 def merge(
     parts: Annotated[list[Path], typer.Argument(help="all N files written with --shard I/N")],
     output: Annotated[Path, typer.Option("-o", "--output", help="the .safetensors file to write")],
-    max_memory: MemoryOption = "auto",
+    max_memory: Annotated[str, typer.Option(help=help_of("max_memory"))] = "auto",
 ) -> None:
     """Put the shards of one run together."""
     from cka_plugin.representation import Representation

@@ -12,6 +12,7 @@ from cka_plugin import sample
 from cka_plugin.adapters import Layer
 from cka_plugin.adapters import registry as adapters
 from cka_plugin.models.names import is_saved, saved
+from cka_plugin.models.python_function import PREFIX, made_by_function
 from cka_plugin.options import check_option
 
 
@@ -46,6 +47,8 @@ def layers(model: Any, granularity: str = "block", **load: Any) -> list[Layer]:
 
 def architecture(name: str, **load: Any) -> nn.Module:
     """The bare architecture of a name, on the meta device where the framework can build it there."""
+    if name.startswith(PREFIX):
+        return made_by_function(name)
     if name.startswith("sample:"):
         return sample.model(name.removeprefix("sample:"))
     adapter, bare = adapters.resolve(name)

@@ -13,6 +13,7 @@ from cka_plugin import sample
 from cka_plugin.adapters import Adapter, Layer, Preparation
 from cka_plugin.adapters import registry as adapters
 from cka_plugin.models.preparation import preparation_of
+from cka_plugin.models.python_function import PREFIX, made_by_function
 from cka_plugin.options import Options
 
 
@@ -74,6 +75,8 @@ def built(name: str, options: Options) -> nn.Module:
             f"{name} is a file but no saved representation: for a state dict, build its model and give it with "
             "checkpoint=, or give the module"
         )
+    if name.startswith(PREFIX):
+        return made_by_function(name)
     if name.startswith("sample:"):
         return sample.model(name.removeprefix("sample:"))
     return adapters.load_model(

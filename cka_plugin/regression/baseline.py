@@ -22,7 +22,7 @@ from cka_plugin.representation import Representation
 
 __all__ = ["BATCH_SIZE", "Baseline", "make_baseline", "represent_as"]
 
-BATCH_SIZE = 32  # 256 examples give the 8 minibatches that an interval needs
+BATCH_SIZE, MAX_EXAMPLES = 32, 256  # give the 8 minibatches that an interval needs
 _LIKE = ("granularity", "pooling", "kernel", "bandwidth", "estimator", "seed", "max_examples")
 
 
@@ -33,6 +33,7 @@ def make_baseline(
     *,
     name: str | None = None,
     batch_size: int | None = BATCH_SIZE,
+    max_examples: int | None = MAX_EXAMPLES,
     float16: bool = False,
     keep_examples: bool = False,
     measure_noise: bool = True,
@@ -50,10 +51,11 @@ def make_baseline(
 
     Args:
         model: a name or an `nn.Module`; a `Representation` or its file, without noise measured, is taken as it is.
-        data: as for `represent`; some 256 examples are enough, and give intervals.
+        data: as for `represent`.
         labels: classes of the examples where `data` has none; with them drops of accuracy are seen.
         name: the model's name.
         batch_size: examples a CKA minibatch.
+        max_examples: use no more than so many examples: 256 are enough, and keep the file small; None for all.
         float16: store vectors and logits in half precision: half the size, for CKA and predictions alone (no block
             structure); what that costs is measured (`storage_loss`, some 1e-7 to 2e-5) and allowed for.
         keep_examples: store the examples themselves, so that a check needs no data.
@@ -86,7 +88,13 @@ def make_baseline(
             "data that can be read only once (a generator) cannot make a baseline: give a list, a data set or a"
             " loader, or measure_noise=False"
         )
-    run = {"granularity": granularity, "transforms": transforms, "labels": labels, **options}
+    run = {
+        "granularity": granularity,
+        "transforms": transforms,
+        "labels": labels,
+        "max_examples": max_examples,
+        **options,
+    }
     first = represent({own: given}, data, batch_size=batch_size, **run)
     noise, churn = measured_noise(first, given, data, run) if measure_noise else ({}, 0.0)
     examples = kept(first, data, labels, ReadOptions.of(chosen)) if keep_examples else None

@@ -14,11 +14,9 @@ Paths are relative to the file.
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -124,30 +122,3 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no TOML: {error}") from error
-
-
-def build(model: str) -> Any:
-    """A model as `represent` takes it: `python:module:function` is called, everything else is passed on.
-
-    Raises:
-        ValueError: the module or the function does not exist.
-
-    Example:
-        >>> build("resnet18"), type(build("python:torch.nn:Identity")).__name__
-        ('resnet18', 'Identity')
-    """
-    if not model.startswith("python:"):
-        return model
-    module, colon, function = model.removeprefix("python:").partition(":")
-    if not colon:
-        raise ValueError(f"model {model!r}: expected python:package.module:function")
-    here = str(Path.cwd())
-    if here not in sys.path:  # as with `python -m`
-        sys.path.insert(0, here)
-    try:
-        made = import_module(module)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"model {model!r}: {error}") from error
-    if not callable(getattr(made, function, None)):
-        raise ValueError(f"model {model!r}: {module} has no function {function!r}")
-    return getattr(made, function)()
