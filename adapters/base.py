@@ -33,15 +33,12 @@ class Preparation:
         collate: a list of raw examples (PIL images, strings, 1-d float arrays of samples, or tuples of these in the
             order of `kinds`) to the inputs of the model: a tensor, a tuple, or a mapping of keyword arguments.
         description: one line for people, such as `resize 256, crop 224, mean 0.5, std 0.5`.
-        each: where it exists, one raw example to one tensor, such that `collate` is the stack of them; it lets the
-            examples of a minibatch be prepared in parallel.
     """
 
     kinds: tuple[str, ...]
     key: str
     collate: Callable[[Sequence[Any]], Inputs]
     description: str = ""
-    each: Callable[[Any], Tensor] | None = None
 
 
 class Adapter:

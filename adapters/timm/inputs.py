@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Preparation
+from cka_plugin.adapters.pictures import DESCRIBED, input_dtype, picture
 
 _MODES = {1: "L", 3: "RGB"}
 
@@ -32,20 +33,16 @@ def preparation_of(model: nn.Module) -> Preparation | None:
     transform = create_transform(**config, is_training=False)
     mode = _MODES[channels]
 
-    def each(image: Any) -> Tensor:
-        if not hasattr(image, "convert"):
-            raise TypeError(f"a timm model takes PIL images; given {type(image).__name__}")
-        return transform(image.convert(mode))
+    dtype = input_dtype(model)
 
     def collate(images: Sequence[Any]) -> Tensor:
-        return torch.stack([each(image) for image in images])
+        return torch.stack([transform(picture(image, mode)) for image in images]).to(dtype)
 
     return Preparation(
         kinds=("image",),
-        key="timm " + json.dumps(config, sort_keys=True),
+        key=f"timm {json.dumps(config, sort_keys=True)} {dtype}",
         collate=collate,
-        description=_described(config, mode),
-        each=each,
+        description=f"{_described(config, mode)}; {DESCRIBED}",
     )
 
 

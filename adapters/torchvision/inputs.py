@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Inputs, Preparation
+from cka_plugin.adapters.pictures import DESCRIBED, input_dtype, picture
 from cka_plugin.adapters.torchvision.weights import weights_of
 
 
@@ -25,23 +26,24 @@ def preparation_of(model: nn.Module) -> Preparation | None:
         return None
     preset = weights.transforms()
     kind = type(preset).__name__
+    dtype = input_dtype(model)
     if kind == "ImageClassification":
-        return _classification(preset, getattr(model, "image_size", None), str(weights))
+        return _classification(preset, dtype, getattr(model, "image_size", None), str(weights))
     if kind == "SemanticSegmentation":
-        return _segmentation(preset, str(weights))
-    return _detection(preset, str(weights)) if kind == "ObjectDetection" else None
+        return _segmentation(preset, dtype, str(weights))
+    return _detection(preset, dtype, str(weights)) if kind == "ObjectDetection" else None
 
 
-def _classification(preset: Any, size: int | None, source: str) -> Preparation:
+def _classification(preset: Any, dtype: torch.dtype, size: int | None, source: str) -> Preparation:
     preset = copy.deepcopy(preset)
     if size is not None and size != preset.crop_size[0]:
         preset.resize_size = [round(preset.resize_size[0] * size / preset.crop_size[0])]
         preset.crop_size = [size]
     described = f"resize {preset.resize_size[0]}, crop {preset.crop_size[0]}, {_statistics(preset)}, as {source}"
-    return _stacked(preset, "torchvision " + repr(preset), described)
+    return _stacked(preset, dtype, "torchvision " + repr(preset), described)
 
 
-def _segmentation(preset: Any, source: str) -> Preparation:
+def _segmentation(preset: Any, dtype: torch.dtype, source: str) -> Preparation:
     from torchvision.transforms.functional import center_crop
 
     size = preset.resize_size[0]
@@ -50,38 +52,29 @@ def _segmentation(preset: Any, source: str) -> Preparation:
         return center_crop(preset(image), [size, size])
 
     described = f"resize {size}, crop {size}, {_statistics(preset)}, as {source}"
-    return _stacked(each, f"torchvision segmentation {preset!r} {size} {preset.mean} {preset.std}", described)
+    return _stacked(each, dtype, f"torchvision segmentation {preset!r} {size} {preset.mean} {preset.std}", described)
 
 
-def _stacked(transform: Any, key: str, described: str) -> Preparation:
-    def each(image: Any) -> Tensor:
-        prepared: Tensor = transform(_rgb(image))
-        return prepared
-
+def _stacked(transform: Callable[[Any], Tensor], dtype: torch.dtype, key: str, described: str) -> Preparation:
     def collate(images: Sequence[Any]) -> Inputs:
-        return torch.stack([each(image) for image in images])
+        return torch.stack([transform(picture(image)) for image in images]).to(dtype)
 
-    return Preparation(("image",), key, collate, described, each)
+    return Preparation(("image",), f"{key} {dtype}", collate, f"{described}; {DESCRIBED}")
 
 
-def _detection(preset: Any, source: str) -> Preparation:
+def _detection(preset: Any, dtype: torch.dtype, source: str) -> Preparation:
     """A detector brings its images to one size itself."""
 
     def collate(images: Sequence[Any]) -> Inputs:
-        return {"images": [preset(_rgb(image)) for image in images]}
+        return {"images": [preset(picture(image)).to(dtype) for image in images]}
 
-    return Preparation(("image",), "torchvision detection", collate, f"values in [0, 1], as {source}")
+    described = f"values in [0, 1], as {source}; {DESCRIBED}"
+    return Preparation(("image",), f"torchvision detection {dtype}", collate, described)
 
 
 def _statistics(preset: Any) -> str:
     mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (preset.mean, preset.std))
     return f"mean ({mean}), std ({std})"
-
-
-def _rgb(image: Any) -> Any:
-    if not hasattr(image, "convert"):
-        raise TypeError(f"a torchvision model takes PIL images; given {type(image).__name__}")
-    return image.convert("RGB")
 
 
 __all__ = ["preparation_of"]

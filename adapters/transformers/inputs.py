@@ -1,8 +1,8 @@
 """What a Hugging Face model takes, and how raw examples become it.
 
 Which kinds of input a type takes is read off the signature of its `forward`; tokenizer, image processor and feature
-extractor come from where the model came from (`processors`), and make of each kind what the model takes
-(`parts`). Running the model and masking its sequences are `forward` and `masks`.
+extractor come from where the model came from, and make of each kind what the model takes (`texts`, `images`, `sounds`).
+Running the model and masking its sequences are `forward` and `masks`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from cka_plugin.adapters.base import Inputs, Preparation, unwrap
@@ -27,9 +26,13 @@ from cka_plugin.adapters.transformers.forward import (
     forward,
     logits,
 )
+from cka_plugin.adapters.transformers.images import image_part
 from cka_plugin.adapters.transformers.masks import mask
-from cka_plugin.adapters.transformers.parts import Part, audio_part, digest, image_part, text_part
-from cka_plugin.adapters.transformers.processors import processor_of, ready_tokenizer
+from cka_plugin.adapters.transformers.parts import Part, digest
+from cka_plugin.adapters.transformers.processors import processor_of
+from cka_plugin.adapters.transformers.sounds import audio_part
+from cka_plugin.adapters.transformers.texts import text_part
+from cka_plugin.adapters.transformers.tokenizers import ready_tokenizer
 
 BESIDE = {  # what types need besides images, texts and audio, though `forward` does not require it by its signature
     "bros": "bbox, the boxes of the words",
@@ -137,10 +140,7 @@ def preparation(model: nn.Module, processor: Any = None) -> Preparation:
         key += "|" + digest("joint", name, has_placeholders(inner))
         return Preparation(found, key, _tuples_or_one(name, parts, joint), description)
     only = parts[found[0]]
-    if only.each is not None:
-        each = only.each
-        return Preparation(found, key, lambda examples: torch.stack([each(e) for e in examples]), description, each)
-    return Preparation(found, key, only.collate, description)
+    return Preparation(found, key, _bare(only.collate, only.bare) if only.bare else only.collate, description)
 
 
 def has_placeholders(model: nn.Module) -> bool:
@@ -178,6 +178,10 @@ def _packed(name: str, parameters: Mapping[str, Any]) -> bool:
 
 
 Collate = Callable[[Sequence[Any]], Inputs]
+
+
+def _bare(collate: Callable[[Sequence[Any]], dict[str, Any]], name: str) -> Collate:
+    return lambda examples: collate(examples)[name]
 
 
 def _tuples_or_one(name: str, parts: dict[str, Part], joint: Collate) -> Collate:

@@ -1,28 +1,24 @@
-"""Where a Hugging Face model's tokenizer, image processor and feature extractor come from.
+"""Where a Hugging Face model's image processor and feature extractor come from.
 
-They are read from the folder or hub name that the model was loaded from. Where that holds none, images and audio still
-have a processor: the default one of the model's type, with the sizes that the model's configuration states.
+They are read from the folder or hub name that the model was loaded from. Where that holds none, there still is one: the
+default one of the model's type, with the sizes that the model's configuration states.
 """
 
 from __future__ import annotations
 
-import copy
 import importlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from torch import nn
 
-from cka_plugin.adapters.base import unwrap
-from cka_plugin.adapters.transformers.forward import accepted, text_config
-
-Source: TypeAlias = "tuple[str, dict[str, Any]]"
+from cka_plugin.adapters.modules import unwrap
+from cka_plugin.adapters.transformers.forward import accepted
+from cka_plugin.adapters.transformers.sources import has_file, source_of
 
 IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
 AUDIO_FILES = ("preprocessor_config.json", "processor_config.json")
-LEFT_PADDED = ("cpmant", "xlnet")  # made for it: the one masks by length, the other's summary token is the last
 EXTRACTORS = {"wav2vec2-bert": "SeamlessM4TFeatureExtractor"}  # where the auto class names one that does not fit
 PATCHES = (  # what image processors call the sizes of patches, and what configurations call them
     ("patch_size", "patch_size"),
@@ -30,54 +26,6 @@ PATCHES = (  # what image processors call the sizes of patches, and what configu
     ("temporal_patch_size", "patch_temporal"),
     ("merge_size", "spatial_merge_size"),
 )
-UNLIMITED = 1_000_000  # tokenizers that know no limit state int(1e30)
-PAD_FREE_POSITIONS = ("vision", "visual", "image", "pixel", "patch", "audio", "speech", "decoder")
-
-
-def source_of(model: nn.Module) -> Source | None:
-    """The folder or hub name that `model` was loaded from, and what its `from_pretrained` calls take besides."""
-    inner, _ = unwrap(model)
-    for module in (model, inner):
-        name = getattr(module, "_cka_source", None)
-        if name:
-            name = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else str(name)
-            return name, dict(getattr(module, "_cka_source_kwargs", None) or {})
-    folder = getattr(getattr(inner, "config", None), "_name_or_path", "")
-    return (folder, {}) if folder and Path(folder).is_dir() else None
-
-
-def has_file(source: Source | None, names: Sequence[str]) -> bool:
-    """Whether the folder or hub repository holds one of these files."""
-    if source is None:
-        return False
-    name, kwargs = source
-    if Path(name).is_dir():
-        return any((Path(name) / file).is_file() for file in names)
-    from transformers.utils import cached_file
-
-    where = {key: value for key, value in kwargs.items() if key != "trust_remote_code"}
-    return any(
-        cached_file(name, file, _raise_exceptions_for_missing_entries=False, **where) is not None for file in names
-    )
-
-
-def tokenizer_of(model: nn.Module) -> Any | None:
-    """The tokenizer saved beside the model; None where there is none."""
-    source = source_of(model)
-    if source is None:
-        return None
-    from transformers import AutoTokenizer
-
-    name, kwargs = source
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **kwargs)
-    except (ValueError, OSError) as error:
-        if has_file(source, ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")):
-            raise ValueError(f"the tokenizer in {name} cannot be read: {error}") from error
-        return None
-    # From a folder without a vocabulary transformers makes a tokenizer that knows the special tokens only.
-    bare = bool(tokenizer.vocab_files_names) and len(tokenizer) <= len(set(tokenizer.all_special_tokens))
-    return None if bare else tokenizer
 
 
 def processor_of(model: nn.Module) -> Any | None:
@@ -216,37 +164,6 @@ def model_types(model: nn.Module) -> Iterator[str]:
     for value in vars(config).values():
         if hasattr(value, "model_type") and value is not config:
             yield value.model_type
-
-
-def ready_tokenizer(tokenizer: Any, model: nn.Module) -> Any:
-    """A copy that pads on the right, with a token it has: positions then count from each text's first token."""
-    config = unwrap(model)[0].config
-    tokenizer = copy.deepcopy(tokenizer)
-    if config.model_type not in LEFT_PADDED:
-        tokenizer.padding_side = "right"
-    if tokenizer.pad_token is None:
-        stated = getattr(text_config(config), "pad_token_id", None)
-        token = tokenizer.convert_ids_to_tokens(stated) if isinstance(stated, int) and stated >= 0 else None
-        tokenizer.pad_token = token or tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
-    return tokenizer
-
-
-def longest_text(tokenizer: Any, model: nn.Module) -> int | None:
-    """The most tokens that both tokenizer and model take; None where neither states a limit."""
-    inner, _ = unwrap(model)
-    text = text_config(inner.config)
-    limits = [tokenizer.model_max_length, getattr(text, "max_position_embeddings", None)]
-    for path, module in inner.named_modules():
-        name = path.rsplit(".", 1)[-1]
-        if not isinstance(module, nn.Embedding) or not ("position" in name or name == "wpe"):
-            continue
-        if "relative" in name or "type" in name or any(word in path for word in PAD_FREE_POSITIONS):
-            continue
-        # RoBERTa counts positions from the padding index on, BART and OPT from an offset.
-        first = 0 if module.padding_idx is None else module.padding_idx + 1
-        limits.append(module.num_embeddings - max(first, getattr(module, "offset", 0)))
-    stated = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < UNLIMITED]
-    return min(stated, default=None)
 
 
 def _stated_sizes(default: Any, config: Any) -> dict[str, Any]:

@@ -192,9 +192,9 @@ SIZE_BY_HAND = {"vitamin_xlarge_336": (3, 336, 336)}
 def input_problems(architecture: str, model: nn.Module) -> list[str]:
     """Where an image is not prepared to the size and channels of the model's own configuration."""
     preparation = ADAPTER.preparation(model)
-    if preparation is None or preparation.each is None:
+    if preparation is None:
         return ["no preparation of images"]
-    prepared = tuple(preparation.each(Image.new("RGB", (10, 8))).shape)
+    prepared = tuple(preparation.collate([Image.new("RGB", (10, 8))]).shape[1:])
     wanted = SIZE_BY_HAND.get(architecture, tuple(model.pretrained_cfg["input_size"]))
     return [] if prepared == wanted else [f"images are prepared to {prepared}, and the model takes {wanted}"]
 

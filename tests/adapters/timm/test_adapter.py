@@ -436,7 +436,7 @@ def test_images_are_prepared_as_timm_prepares_them() -> None:
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
     assert preparation.kinds == ("image",)
     assert torch.equal(preparation.collate([picture(), picture()])[1], transform(picture()))
-    assert torch.equal(preparation.each(picture()), preparation.collate([picture()])[0])
+    assert torch.equal(preparation.collate([picture()]), preparation.collate([picture(), picture()])[:1])
     assert "RGB 160" in preparation.description
 
 

@@ -404,7 +404,7 @@ def test_images_are_prepared_by_the_transform_of_the_weights() -> None:
     prepared = preparation.collate(images)
     expected = tv.ShuffleNet_V2_X0_5_Weights.DEFAULT.transforms()
     assert torch.equal(prepared, torch.stack([expected(image) for image in images]))
-    assert torch.equal(preparation.each(images[0]), prepared[0])
+    assert torch.equal(preparation.collate(images[:1]), prepared[:1])
     assert "crop 224" in preparation.description
     assert "ShuffleNet_V2_X0_5_Weights" in preparation.description
 

@@ -18,7 +18,6 @@ from torch import nn
 import cka_plugin as cka
 from cka_plugin.adapters.base import Layer
 from cka_plugin.adapters.transformers.inputs import forward, input_kinds, logits, mask, preparation
-from cka_plugin.adapters.transformers.parts import as_image
 from cka_plugin.capture.pooling import pool
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "dog", "ran", "over", "hills"]
@@ -221,10 +220,6 @@ class TestImages:
         with torch.inference_mode():
             assert forward(model, inputs).last_hidden_state.shape == (2, 17, 16)
 
-    def test_sixteen_bits_keep_their_greys(self) -> None:
-        image = Image.fromarray(np.array([[0, 256, 32768, 65535]], dtype=np.uint16))
-        assert np.asarray(as_image(image))[0, :, 0].tolist() == [0, 1, 128, 255]
-
     def test_mean_and_std_are_those_of_the_type(self) -> None:
         grey = Image.new("RGB", (64, 64), (128, 128, 128))
         vit = preparation(built(hf.ViTConfig(image_size=32, patch_size=8, **SMALL)))
@@ -249,11 +244,10 @@ class TestImages:
         assert prepared.collate([Image.new("RGB", (9, 9), (255, 255, 255))]).unique().tolist() == [1.0]
         assert prepared.key != preparation(built(model.config)).key
 
-    def test_each_is_one_row_of_collate(self) -> None:
+    def test_each_image_is_one_row(self) -> None:
         prepared = preparation(built(hf.ViTConfig(image_size=32, patch_size=8, **SMALL)))
         images = photos(3)
-        assert prepared.each is not None
-        assert torch.equal(prepared.collate(images), torch.stack([prepared.each(i) for i in images]))
+        assert torch.equal(prepared.collate(images), torch.cat([prepared.collate([i]) for i in images]))
 
     def test_image_layers_have_no_mask(self) -> None:
         model = built(hf.ViTConfig(image_size=32, patch_size=8, **SMALL))
