@@ -109,11 +109,10 @@ def changed_predictions(churn: float, limits: Limits, ties: float) -> Iterator[s
 
 def _errors(reference: Representation, made: Representation) -> ErrorComparison | None:
     """Baseline (a) and model (b) against the labels; None without labels that are classes of the head."""
-    labels = reference.labels if reference.labels is not None else made.labels
-    assert made.logits is not None
-    classes = made.logits.shape[1]
-    if labels is None or not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+    labels = reference.head_labels if reference.labels is not None else made.head_labels
+    if labels is None or made.logits is None:
         return None
+    classes = made.logits.shape[1]
     names = made.class_names or made.label_names
     return compare_errors(
         reference.logits,
