@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from cka_plugin import sample
 from cka_plugin.adapters import Adapter, Layer, Preparation
 from cka_plugin.adapters import registry as adapters
+from cka_plugin.capture.lending import forked_rng
 from cka_plugin.models.preparation import preparation_of
 from cka_plugin.models.python_function import PREFIX, made_by_function
+from cka_plugin.models.untrained import untrained
 from cka_plugin.options import Options
 
 
@@ -64,7 +68,7 @@ def subject(name: str, model: Any, options: Options) -> Subject:
 
 
 def built(name: str, options: Options) -> nn.Module:
-    """The model of a name.
+    """The model of a name; without pretrained weights, its initialisation is drawn from `options.seed`.
 
     Raises:
         ValueError: the name is unknown.
@@ -78,7 +82,8 @@ def built(name: str, options: Options) -> nn.Module:
     if name.startswith(PREFIX):
         return made_by_function(name)
     if name.startswith("sample:"):
-        return sample.model(name.removeprefix("sample:"))
-    return adapters.load_model(
-        name, pretrained=options.pretrained, checkpoint=options.checkpoint, **(options.model_kwargs or {})
-    )
+        return sample.model(name.removeprefix("sample:")) if options.pretrained else untrained(name, options.seed)
+    with contextlib.nullcontext() if options.pretrained else forked_rng(options.seed, torch.device("cpu")):
+        return adapters.load_model(
+            name, pretrained=options.pretrained, checkpoint=options.checkpoint, **(options.model_kwargs or {})
+        )

@@ -6,23 +6,26 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from cka_plugin.calls import represent
 from cka_plugin.data import ReadOptions
 from cka_plugin.models import names as models
 from cka_plugin.models.subject import subject
-from cka_plugin.options import Options
+from cka_plugin.options import Options, default_of
 from cka_plugin.regression.environment import environment
 from cka_plugin.regression.half_precision import in_half_precision
 from cka_plugin.regression.kept_examples import kept
 from cka_plugin.regression.noise import measured_noise
 from cka_plugin.regression.stored import Baseline
 from cka_plugin.representation import Representation
+from cka_plugin.wording import listed
 
 __all__ = ["BATCH_SIZE", "Baseline", "make_baseline", "represent_as"]
 
-BATCH_SIZE, MAX_EXAMPLES = 32, 256  # give the 8 minibatches that an interval needs
+BATCH_SIZE: int = default_of("batch_size", "make_baseline")
+MAX_EXAMPLES: int = default_of("max_examples", "make_baseline")
 _LIKE = ("granularity", "pooling", "kernel", "bandwidth", "estimator", "seed", "max_examples")
 
 
@@ -37,6 +40,7 @@ def make_baseline(
     float16: bool = False,
     keep_examples: bool = False,
     measure_noise: bool = True,
+    allow_nan: bool = False,
     granularity: str = "block",
     pretrained: bool = True,
     checkpoint: str | None = None,
@@ -60,13 +64,15 @@ def make_baseline(
             structure); what that costs is measured (`storage_loss`, some 1e-7 to 2e-5) and allowed for.
         keep_examples: store the examples themselves, so that a check needs no data.
         measure_noise: run a second time.
+        allow_nan: make a baseline also of a model with dead layers, or with NaN: no check can judge these.
         granularity, pretrained, checkpoint, model_kwargs, transforms, options: as for `represent`.
 
     Returns:
         A `Baseline`; `.save(path)` writes it.
 
     Raises:
-        ValueError: data that are not the same when read twice (random augmentation), and what `represent` raises.
+        ValueError: a model with layers or predictions that no check could judge, data that are not the same when read
+            twice (random augmentation), and what `represent` raises.
 
     Example:
         >>> import torch
@@ -78,7 +84,10 @@ def make_baseline(
     chosen = Options.of({**locals(), **options})
     if models.is_saved(model):
         ((own, given),) = models.named([model])
-        return Baseline.of(models.saved(name or own, given))
+        saved = models.saved(name or own, given)
+        if not allow_nan:
+            check_judgeable(saved)
+        return Baseline.of(saved)
     ((own, given),) = models.named([model if isinstance(model, Mapping) else {name or models.own_name(model): model}])
     if not isinstance(given, nn.Module):
         given = subject(own, given, chosen).root
@@ -96,6 +105,8 @@ def make_baseline(
         **options,
     }
     first = represent({own: given}, data, batch_size=batch_size, **run)
+    if not allow_nan:
+        check_judgeable(first)
     noise, churn = measured_noise(first, given, data, run) if measure_noise else ({}, 0.0)
     examples = kept(first, data, labels, ReadOptions.of(chosen)) if keep_examples else None
     stored, loss = in_half_precision(first) if float16 else (first, 0.0)
@@ -127,3 +138,20 @@ def represent_as(baseline: Baseline, model: Any, data: Any = None, **options: An
     made = represent(model, baseline.examples, like=numbered, **options)
     # They are the baseline's own examples: what was stored is what was read.
     return replace(made, example_ids=reference.example_ids, fingerprints=reference.fingerprints)
+
+
+def check_judgeable(representation: Representation) -> None:
+    """Raise where a check would have nothing to hold a later state against.
+
+    Raises:
+        ValueError: layers without a similarity, or scores that are not finite; the message names them.
+    """
+    found = [f"layer {name}: {problem}" for name, problem in representation.problems.items()]
+    if representation.logits is not None and not np.isfinite(representation.logits).all():
+        broken = int((~np.isfinite(representation.logits)).any(axis=1).sum())
+        found.append(f"the scores of {broken} of {representation.n_examples} examples are not finite")
+    if found:
+        raise ValueError(
+            f"{representation.name} cannot be judged by a baseline of its own: {listed(found, 4)}; mend the model, or"
+            " store what there is with allow_nan=True"
+        )

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from cka_plugin.models import names as models
+from cka_plugin.options import Options
 from cka_plugin.regression.baseline import Baseline, represent_as
-from cka_plugin.regression.diagnosis import meaning_of
+from cka_plugin.regression.diagnosis import UNJUDGED, Pattern, meaning_of
 from cka_plugin.regression.layers import layer_rows, layer_sentence
 from cka_plugin.regression.limits import Limits
-from cka_plugin.regression.notes import changed_preparation, notes_on
+from cka_plugin.regression.notes import changed_preparation, notes_on, passed_over
 from cka_plugin.regression.predictions import judge_predictions
 from cka_plugin.regression.result import CheckResult, LayerCheck
 from cka_plugin.regression.structure import new_block_structure
@@ -43,6 +44,7 @@ def check(
     max_class_drop: float | None = 0.1,
     max_churn: float | None = 0.05,
     block_structure: bool = True,
+    allow_nan: bool = False,
     match: str = "content",
     level: float = 0.95,
     name: str | None = None,
@@ -76,6 +78,8 @@ def check(
         max_class_drop: how much accuracy a single class may lose, where it loses at least 2 examples.
         max_churn: which share of predictions may change.
         block_structure: fail where the model has a block structure (`strong`) and the baseline none.
+        allow_nan: pass over layers, and predictions, that could not be judged in the baseline already; without, they
+            leave the check `inconclusive`, which is not passed.
         match: `content`: ids and content of examples must be the baseline's; `ids`: only their ids (after a deliberate
             change of preprocessing, say).
         level: of the intervals.
@@ -105,6 +109,7 @@ def check(
         >>> check(net, baseline, x).failures[0].split(":")[0]
         'layer head (2)'
     """
+    Options.of({key: value for key, value in locals().items() if value is not None})  # checked before anything is read
     limits = Limits(min_cka, max_accuracy_drop, max_class_drop, max_churn, block_structure)
     source, loaded = _open(baseline)
     thresholds = thresholds_of(limits.min_cka, loaded.representation.layers)
@@ -128,7 +133,7 @@ def check(
     _check_examples(loaded, made, match, source)
 
     rows, missing = layer_rows(loaded, made, thresholds, level, match)
-    failures = [layer_sentence(row) for row in rows if not row.passed]
+    failures = [layer_sentence(row) for row in rows if not row.passed and not row.inconclusive]
     if missing:
         failures.append(
             f"layers of the baseline that {made.name} does not have: {listed(missing)}; it has"
@@ -138,7 +143,13 @@ def check(
     failures += predictions.failures
     if limits.block_structure and loaded.storage_loss == 0.0:
         failures += new_block_structure(loaded.representation, made)
+    unjudged = [layer_sentence(row) for row in rows if row.inconclusive] + predictions.inconclusive
+    notes = [*said, *notes_on(loaded, made, rows), *predictions.notes]
+    if allow_nan:
+        notes += passed_over(rows, predictions.inconclusive)
+        unjudged = []
     prepared = bool(changed_preparation(loaded.representation, made))
+    pattern = Pattern(rows, missing, bool(predictions.failures), prepared)
     return CheckResult(
         model=made.name,
         baseline=source,
@@ -146,10 +157,12 @@ def check(
         layers=rows,
         errors=predictions.errors,
         churn=predictions.churn,
-        meaning=meaning_of(rows, missing, bool(predictions.failures), prepared) if failures else "",
-        notes=[*said, *notes_on(loaded, made, rows)],
+        meaning=meaning_of(pattern) if failures else (UNJUDGED if unjudged else ""),
+        notes=notes,
         n_examples=made.n_examples,
         n_minibatches=len(made.minibatches),
+        inconclusive=unjudged,
+        level=level,
     )
 
 

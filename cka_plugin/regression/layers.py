@@ -34,7 +34,6 @@ def layer_rows(
             continue
         before, now = reference.problems.get(layer.name), made.problems.get(made.layers[j].name)
         floor = baseline.floor(layer.name)
-        reason = now or (f"in the baseline {before}" if before else "")
         rows.append(
             LayerCheck(
                 name=layer.name,
@@ -46,8 +45,9 @@ def layer_rows(
                 high=float(high[i, j]),
                 threshold=threshold,
                 floor=floor,
-                passed=bool(matrix[i, j] >= threshold - floor) or before is not None,
-                reason=reason,
+                passed=bool(matrix[i, j] >= threshold - floor),
+                inconclusive=before is not None and now is not None and _kind(before) == _kind(now),
+                reason=_reason(before, now),
             )
         )
     if not rows:
@@ -58,9 +58,23 @@ def layer_rows(
     return rows, missing
 
 
+def _kind(problem: str) -> str:
+    """What is wrong with a layer, without where: `it is constant`, `its activations are not finite (...)`."""
+    return problem.split(":")[0].split(",")[0]
+
+
+def _reason(before: str | None, now: str | None) -> str:
+    """Why there is no similarity; empty where there is one."""
+    if before is None or now is None:
+        return now or (f"it has one now, in the baseline it had none: {before}" if before else "")
+    return f"{now}, as in the baseline" if _kind(before) == _kind(now) else f"{now}; in the baseline: {before}"
+
+
 def layer_sentence(row: LayerCheck) -> str:
-    """What is wrong with a layer that failed."""
+    """What is wrong with a layer that failed, or why it cannot be judged."""
     where = row.name if row.path == row.name else f"{row.name} ({row.path})"
+    if row.inconclusive:
+        return f"layer {where} cannot be judged: {row.reason}"
     if math.isnan(row.cka):
         return f"layer {where}: no similarity, {row.reason or 'its CKA is undefined'}"
     interval = f" [{row.low:.4f}, {row.high:.4f}]" if math.isfinite(row.low) else ""

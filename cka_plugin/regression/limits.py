@@ -39,6 +39,16 @@ class Limits:
     max_churn: float | None = 0.05
     block_structure: bool = True
 
+    @property
+    def on_accuracy(self) -> bool:
+        """Whether a limit needs labels."""
+        return self.max_accuracy_drop is not None or self.max_class_drop is not None
+
+    @property
+    def on_predictions(self) -> bool:
+        """Whether a limit needs predictions."""
+        return self.on_accuracy or self.max_churn is not None
+
     def __post_init__(self) -> None:
         for name in ("max_accuracy_drop", "max_class_drop", "max_churn"):
             limit = getattr(self, name)

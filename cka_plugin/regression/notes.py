@@ -18,7 +18,6 @@ def notes_on(baseline: Baseline, made: Representation, rows: Sequence[LayerCheck
     return [
         *changed_preparation(baseline.representation, made),
         *new_layers(baseline.representation, made, rows),
-        *unjudged_layers(rows),
         *no_intervals(made),
         *small_movements(rows),
         *other_environment(baseline),
@@ -38,10 +37,11 @@ def new_layers(reference: Representation, made: Representation, rows: Sequence[L
     return [f"Layers that the baseline does not have, not judged: {listed(new)}."] if new else []
 
 
-def unjudged_layers(rows: Sequence[LayerCheck]) -> list[str]:
-    """Layers that were dead or not finite in the baseline already."""
-    dead = [row.name for row in rows if row.passed and math.isnan(row.cka)]
-    return [f"Layers without a similarity in the baseline already, not judged: {listed(dead)}."] if dead else []
+def passed_over(rows: Sequence[LayerCheck], predictions: Sequence[str]) -> list[str]:
+    """What could not be judged and, as the caller wished, does not count."""
+    dead = [row.name for row in rows if row.inconclusive]
+    said = [f"Layers without a similarity in the baseline already, not judged: {listed(dead)}."] if dead else []
+    return said + [f"Not judged: {sentence}." for sentence in predictions]
 
 
 def no_intervals(made: Representation) -> list[str]:

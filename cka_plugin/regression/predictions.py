@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cka_plugin.analysis.errors.compare import compare_errors
 from cka_plugin.analysis.errors.result import ErrorComparison
@@ -24,31 +25,37 @@ class Predictions:
         churn: share of examples whose prediction changed; None where there are no predictions to compare.
         ties: share of predictions that rounding alone may change: never less than one example, never less than was
             seen to flip when the baseline was made.
-        failures: what is wrong, a sentence each.
+        failures: what is wrong, a sentence each; predictions that were there and cannot be judged any more among them.
+        inconclusive: what cannot be judged since the baseline's own predictions could not be, a sentence each.
+        notes: what was never there to be judged, a sentence each.
     """
 
     errors: ErrorComparison | None
     churn: float | None
     ties: float
     failures: list[str]
+    inconclusive: list[str]
+    notes: list[str]
 
 
 def judge_predictions(baseline: Baseline, made: Representation, limits: Limits) -> Predictions:
     """Compare the predictions of a model with its baseline's, and hold them against the limits."""
     reference = baseline.representation
     failures = [*other_labels(reference, made), *other_classes(reference, made)]
-    before, now = reference.logits, made.logits
     ties = max(1.0 / made.n_examples, 2.0 * baseline.churn)
-    if before is None or now is None or before.shape[1] != now.shape[1]:
-        return Predictions(None, None, ties, failures)
-    if not (np.isfinite(before).all() and np.isfinite(now).all()):
-        return Predictions(None, None, ties, failures)  # the head's row says so
+    inconclusive = []
+    if limits.on_predictions:
+        failures += lost_predictions(reference, made)
+        inconclusive += unfit_baseline(reference)
+    before, now = reference.logits, made.logits
+    if before is None or now is None or before.shape != now.shape or not (_finite(before) and _finite(now)):
+        return Predictions(None, None, ties, failures, inconclusive, [*never_judged(reference, made, limits)])
     churn = float((before.argmax(1) != now.argmax(1)).mean())
     errors = _errors(reference, made)
     if errors is not None:
         failures += [*lost_accuracy(errors, limits, ties), *lost_classes(errors, limits, ties)]
     failures += changed_predictions(churn, limits, ties)
-    return Predictions(errors, churn, ties, failures)
+    return Predictions(errors, churn, ties, failures, inconclusive, [*never_judged(reference, made, limits)])
 
 
 def other_labels(reference: Representation, made: Representation) -> Iterator[str]:
@@ -75,6 +82,50 @@ def other_classes(reference: Representation, made: Representation) -> Iterator[s
     before, now = reference.logits, made.logits
     if before is not None and now is not None and before.shape[1] != now.shape[1]:
         yield f"the head has {now.shape[1]} classes, in the baseline {before.shape[1]}"
+
+
+def lost_predictions(reference: Representation, made: Representation) -> Iterator[str]:
+    """Predictions that the baseline has, and that the model does not give any more."""
+    if reference.logits is None:
+        return
+    if made.logits is None:
+        yield (
+            f"{made.name} gives no predictions that could be judged, in the baseline it gives scores of"
+            f" {reference.logits.shape[1]} classes"
+        )
+    elif _finite(reference.logits) and not _finite(made.logits):
+        broken = int((~np.isfinite(made.logits)).any(axis=1).sum())
+        yield (
+            f"the scores of {broken} of {len(made.logits)} examples are not finite (NaN or infinity): predictions"
+            " cannot be judged"
+        )
+
+
+def unfit_baseline(reference: Representation) -> Iterator[str]:
+    """Scores of the baseline that nothing can be held against."""
+    if reference.logits is not None and not _finite(reference.logits):
+        broken = int((~np.isfinite(reference.logits)).any(axis=1).sum())
+        yield (
+            f"predictions cannot be judged: in the baseline the scores of {broken} of {len(reference.logits)} examples"
+            " are not finite (NaN or infinity); a baseline of a sound model would settle it"
+        )
+
+
+def never_judged(reference: Representation, made: Representation, limits: Limits) -> Iterator[str]:
+    """What the limits ask and neither the baseline nor the data have: it is not judged, and has not passed."""
+    if not limits.on_predictions:
+        return
+    if reference.logits is None:
+        yield "Predictions are not judged: the baseline has none."
+    elif limits.on_accuracy and made.logits is not None:
+        labels = reference.labels if reference.labels is not None else made.labels
+        if labels is None:
+            yield "Accuracy is not judged: there are no labels."
+        elif not _are_classes(labels, reference.logits.shape[1]):
+            yield (
+                f"Accuracy is not judged: labels from {labels.min()} to {labels.max()} are not classes of a head of"
+                f" {reference.logits.shape[1]}."
+            )
 
 
 def lost_accuracy(errors: ErrorComparison, limits: Limits, ties: float) -> Iterator[str]:
@@ -109,10 +160,11 @@ def changed_predictions(churn: float, limits: Limits, ties: float) -> Iterator[s
 
 def _errors(reference: Representation, made: Representation) -> ErrorComparison | None:
     """Baseline (a) and model (b) against the labels; None without labels that are classes of the head."""
-    labels = reference.head_labels if reference.labels is not None else made.head_labels
-    if labels is None or made.logits is None:
-        return None
+    labels = reference.labels if reference.labels is not None else made.labels
+    assert made.logits is not None
     classes = made.logits.shape[1]
+    if labels is None or not _are_classes(labels, classes):
+        return None
     names = made.class_names or made.label_names
     return compare_errors(
         reference.logits,
@@ -122,3 +174,11 @@ def _errors(reference: Representation, made: Representation) -> ErrorComparison 
         example_ids=made.example_ids,
         names=("baseline", made.name),
     )
+
+
+def _are_classes(labels: NDArray[np.int64], classes: int) -> bool:
+    return 0 <= int(labels.min()) <= int(labels.max()) < classes
+
+
+def _finite(logits: NDArray[np.floating]) -> bool:
+    return bool(np.isfinite(logits).all())

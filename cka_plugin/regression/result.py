@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cka_plugin import tables
-from cka_plugin.wording import number
+from cka_plugin.wording import for_markdown, for_terminal, interval, number
 
 if TYPE_CHECKING:
     from cka_plugin.analysis.errors.result import ErrorComparison
@@ -29,8 +29,9 @@ class LayerCheck:
         high: upper limit.
         threshold: the lowest CKA that passes.
         floor: 1 - CKA that another machine's rounding alone may make.
-        passed: whether `cka` reaches the threshold, give or take the floor.
+        passed: whether `cka` reaches the threshold, give or take the floor; what cannot be judged has not passed.
         reason: why the similarity is undefined; empty where it is not.
+        inconclusive: it cannot be judged: there is no similarity now, and for the same reason none in the baseline.
     """
 
     name: str
@@ -44,6 +45,7 @@ class LayerCheck:
     floor: float
     passed: bool
     reason: str = ""
+    inconclusive: bool = False
 
     @property
     def close(self) -> bool:
@@ -57,7 +59,9 @@ class LayerCheck:
 
     @property
     def verdict(self) -> str:
-        """`pass` or `fail`, and whether that is a close call."""
+        """`pass`, `fail` or `inconclusive`, and whether that is a close call."""
+        if self.inconclusive:
+            return "inconclusive"
         return ("pass" if self.passed else "fail") + (" (close)" if self.close else "")
 
 
@@ -76,6 +80,9 @@ class CheckResult:
         notes: what a reader should know and what does not fail the check.
         n_examples: number of examples.
         n_minibatches: number of minibatches.
+        inconclusive: what could not be judged and was not given up by `allow_nan`, a sentence each, with what would
+            settle it.
+        level: of the intervals.
     """
 
     model: str
@@ -88,11 +95,20 @@ class CheckResult:
     notes: list[str] = field(default_factory=list)
     n_examples: int = 0
     n_minibatches: int = 0
+    inconclusive: list[str] = field(default_factory=list)
+    level: float = 0.95
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed."""
-        return not self.failures
+        """Whether all was judged and nothing failed."""
+        return not self.failures and not self.inconclusive
+
+    @property
+    def verdict(self) -> str:
+        """`passed`, `FAILED`, or `inconclusive` where nothing failed and not all could be judged."""
+        if self.failures:
+            return "FAILED"
+        return "inconclusive" if self.inconclusive else "passed"
 
     def __bool__(self) -> bool:
         return self.passed
@@ -108,16 +124,16 @@ class CheckResult:
         return sorted(self.layers, key=lambda row: (row.passed, _margin(row)))
 
     def headline(self) -> str:
-        """One line: passed or failed, and the lowest CKA."""
+        """One line: passed, failed or inconclusive, and the lowest CKA."""
         alive = [row for row in self.layers if math.isfinite(row.cka)]
         lowest = min(alive, key=lambda row: row.cka, default=None)
         what = "no layer has a CKA" if lowest is None else f"lowest CKA {lowest.cka:.4f} at {lowest.name}"
-        failed = sum(not row.passed for row in self.layers)
-        verdict = "passed" if self.passed else "FAILED"
-        return (
-            f"{self.model} against {self.baseline}: {verdict}, {failed} of {len(self.layers)} layers below their"
-            f" thresholds, {what}"
-        )
+        failed = sum(not row.passed and not row.inconclusive for row in self.layers)
+        unjudged = sum(row.inconclusive for row in self.layers)
+        counted = f"{failed} of {len(self.layers)} layers below their thresholds"
+        if unjudged:
+            counted += f", {unjudged} not judged"
+        return f"{self.model} against {self.baseline}: {self.verdict}, {counted}, {what}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data for JSON; NaN is None."""
@@ -126,7 +142,9 @@ class CheckResult:
                 "passed": self.passed,
                 "model": self.model,
                 "baseline": self.baseline,
+                "verdict": self.verdict,
                 "failures": self.failures,
+                "inconclusive": self.inconclusive,
                 "meaning": self.meaning,
                 "notes": self.notes,
                 "layers": self.layers,
@@ -141,42 +159,42 @@ class CheckResult:
 
     def to_markdown(self) -> str:
         """The table for a pull request or a job summary."""
-        mark = "✅" if self.passed else "❌"
-        lines = [f"### {mark} CKA check: {self.headline()}", ""]
-        lines += [f"- {_escaped(sentence)}" for sentence in self.failures]
-        lines += ["", self.meaning] if self.meaning else []
+        mark = {"passed": "✅", "FAILED": "❌"}.get(self.verdict, "❔")
+        lines = [f"### {mark} CKA check: {for_markdown(self.headline())}", ""]
+        lines += [f"- {for_markdown(sentence)}" for sentence in self.sentences()]
+        lines += ["", for_markdown(self.meaning)] if self.meaning else []
         lines += [
             "",
-            "| layer | CKA | 95% interval | threshold | verdict |",
+            f"| {' | '.join(self._header())} |",
             "|---|---:|---:|---:|---|",
-            *(
-                f"| {_escaped(row.name)} | {number(row.cka, 4)} | {_interval(row)} | {row.threshold:g} |"
-                f" {row.verdict} |"
-                for row in self.worst
-            ),
+            *(f"| {' | '.join(for_markdown(cell) for cell in _cells(row))} |" for row in self.worst),
             "",
-            *(f"> {_escaped(note)}" for note in [self._figures(), *self.notes]),
+            *(f"> {for_markdown(note)}" for note in [self._figures(), *self.notes]),
         ]
         return "\n".join(lines) + "\n"
 
     def __str__(self) -> str:
-        lines = [self.headline(), *(f"  - {sentence}" for sentence in self.failures[:_SHOWN_LAYERS])]
-        if len(self.failures) > _SHOWN_LAYERS:
-            lines.append(f"  - ... and {len(self.failures) - _SHOWN_LAYERS} more")
-        shown = self.worst[:_SHOWN_LAYERS]
-        rows = [[row.name, number(row.cka, 4), _interval(row), f"{row.threshold:g}", row.verdict] for row in shown]
-        lines += ["", tables.text_table(rows, ["layer", "CKA", "95% interval", "threshold", "verdict"])]
+        sentences = self.sentences()
+        lines = [self.headline(), *(f"  - {sentence}" for sentence in sentences[:_SHOWN_LAYERS])]
+        if len(sentences) > _SHOWN_LAYERS:
+            lines.append(f"  - ... and {len(sentences) - _SHOWN_LAYERS} more")
+        shown = [[for_terminal(cell) for cell in _cells(row)] for row in self.worst[:_SHOWN_LAYERS]]
+        rest = ["", self._figures(), *self.notes, *(["", self.meaning] if self.meaning else [])]
         if len(shown) < len(self.layers):
-            lines.append(
-                f"... and {len(self.layers) - len(shown)} more layers, all nearer to their thresholds or above"
-            )
-        lines += ["", self._figures(), *self.notes]
-        if self.meaning:
-            lines += ["", self.meaning]
-        return "\n".join(lines)
+            hidden = len(self.layers) - len(shown)
+            rest.insert(0, f"... and {hidden} more layers, all nearer to their thresholds or above")
+        table = tables.text_table(shown, self._header())
+        return "\n".join([*map(for_terminal, lines), "", table, *map(for_terminal, rest)])
+
+    def sentences(self) -> list[str]:
+        """What failed and what could not be judged."""
+        return [*self.failures, *self.inconclusive]
 
     def __repr__(self) -> str:
-        return f"<CheckResult: {self.headline()}>"
+        return f"<CheckResult: {for_terminal(self.headline())}>"
+
+    def _header(self) -> list[str]:
+        return ["layer", "CKA", f"{100 * self.level:.3g}% interval", "threshold", "verdict"]
 
     def _figures(self) -> str:
         parts = [f"{self.n_examples} examples in {self.n_minibatches} minibatches"]
@@ -191,9 +209,6 @@ def _margin(row: LayerCheck) -> float:
     return row.cka - row.threshold if math.isfinite(row.cka) else -math.inf
 
 
-def _interval(row: LayerCheck) -> str:
-    return f"{row.low:.4f} to {row.high:.4f}" if math.isfinite(row.low) and math.isfinite(row.high) else "-"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _cells(row: LayerCheck) -> list[str]:
+    limits = interval(row.low, row.high, 4)
+    return [row.name, number(row.cka, 4), limits, f"{row.threshold:g}", row.verdict]
