@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from cka_plugin.engine import ranks as distributed
 from cka_plugin.engine import run as engine
 from cka_plugin.engine.reading import read_like
 from cka_plugin.models import names as models
-from cka_plugin.models.subject import subject
+from cka_plugin.models.subject import subjects
 from cka_plugin.options import Options
 from cka_plugin.representation import Representation, files
 from cka_plugin.storage.allocator import AMPLE, freed_memory
@@ -47,6 +47,8 @@ def compare(
     match: str = "content",
     checkpoint: Mapping[str, str] | str | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
+    layers: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
+    part: str | Mapping[str, str] | None = None,
 ) -> Comparison:
     """Compare the representations of any number of models, layer by layer, on the same data.
 
@@ -85,6 +87,11 @@ def compare(
         checkpoint: a local file of weights for models given by name: one for all, or a mapping by name.
         model_kwargs: passed on to the framework's own builder of models given by name: one mapping for all, or a
             mapping of such by name.
+        layers: compare only these layers: names, paths or patterns such as `stages.*`, looked for among the layers of
+            the granularity first, then of the others, then among all modules; or a mapping of such by name.
+        part: compare only the layers of this part of the model, a dotted path such as `unet`: the whole runs, and the
+            layers go by the names that they have in the part. Where the whole has no forward pass of its own (a
+            pipeline), the part runs alone. One for all, or a mapping by name.
 
     Returns:
         A `Comparison`: `.matrix()`, `.interval()`, `.correspondence()`, `.plot()`, `.save()`, ...
@@ -105,10 +112,10 @@ def compare(
         [1.0, 1.0, 1.0, 1.0, 1.0]
     """
     options = Options.of(locals())
-    pairs = models.named(given)
+    pairs = models.named(given, part)
     options.check_names(name for name, _ in pairs)
     made: dict[str, Representation] = {
-        name: models.saved(name, model) for name, model in pairs if models.is_saved(model)
+        name: models.saved(name, model, options) for name, model in pairs if models.is_saved(model)
     }
     live = [(name, model) for name, model in pairs if name not in made]
     if live:
@@ -146,6 +153,8 @@ def represent(
     like: Representation | None = None,
     checkpoint: Mapping[str, str] | str | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
+    layers: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
+    part: str | Mapping[str, str] | None = None,
 ) -> Representation:
     """Run one model over data, and keep what comparisons need: save it, compare it with others now or next year.
 
@@ -175,9 +184,9 @@ def represent(
         if len(model) != 1:
             raise ValueError(f"represent takes one model; given {len(model)}: use compare")
         ((name, model),) = model.items()
-    chosen = models.named([{name: model}] if name is not None else [model])
+    chosen = models.named([{name: model}] if name is not None else [model], part)
     if models.is_saved(chosen[0][1]):
-        return models.saved(*chosen[0])
+        return models.saved(*chosen[0], options)
     options.check_names(name for name, _ in chosen)
     return _run(chosen, data, options, like)[0]
 
@@ -217,14 +226,14 @@ def _run(
         on_cpu = engine.choose_device(options.device).type == "cpu"
         source = distributed.source_of(open_data(data, options.labels))
         source.count(read)  # too few examples is said before any model is built or downloaded
-        subjects = [subject(name, model, options) for name, model in chosen]
+        opened = subjects(chosen, options)
         ample = options.max_memory == "auto" or budget >= AMPLE
         with freed_memory(kept=ample) if on_cpu else contextlib.nullcontext():
             if share is None:
-                return distributed.Share(engine.run(subjects, source, read, options, budget), {})
+                return distributed.Share(engine.run(opened, source, read, options, budget), {})
             mine, quiet = replace(read, shard=share), replace(options, progress=options.progress and rank == 0)
-            made = engine.run(subjects, source, mine, quiet, budget // size)
-        return distributed.Share(made, engine.identity(subjects, source, read, options))
+            made = engine.run(opened, source, mine, quiet, budget // size)
+        return distributed.Share(made, engine.identity(opened, source, read, options))
 
     made = distributed.split(work, budget - budget // size)
     if rank == 0:

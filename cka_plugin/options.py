@@ -112,6 +112,18 @@ def _a_mapping(name: str, value: Any) -> None:
         raise TypeError(f"{name} {value!r}: expected a mapping of keyword arguments, or a mapping of such by name")
 
 
+def _patterns(name: str, value: Any) -> None:
+    for one in value.values() if isinstance(value, Mapping) else [value]:
+        if one is None:
+            continue
+        if isinstance(one, str) or not isinstance(one, Iterable) or not all(isinstance(p, str) for p in one):
+            raise TypeError(
+                f"{name} {one!r}: expected a list of names, paths or patterns, such as ['stages.*', 'head']"
+            )
+        if not list(one):
+            raise ValueError(f"{name} is empty: leave it out to compare all layers")
+
+
 def _anything(name: str, value: Any) -> None:
     pass
 
@@ -221,6 +233,21 @@ class Options:
         None, "passed on to the framework's own builder of models given by name", _a_mapping, by_name=True
     )
 
+    layers: Iterable[str] | Mapping[str, Iterable[str]] | None = option(
+        None,
+        "compare only these layers: names, paths or patterns such as stages.*",
+        _patterns,
+        recorded=True,
+        by_name=True,
+    )
+    part: str | Mapping[str, str] | None = option(
+        None,
+        "compare only the layers of this part of the model, a dotted path such as unet",
+        _text_or_by_name,
+        recorded=True,
+        by_name=True,
+    )
+
     def __post_init__(self) -> None:
         for each in fields(self):
             each.metadata["check"](each.name, getattr(self, each.name))
@@ -251,7 +278,8 @@ class Options:
 
     def recorded(self) -> dict[str, Any]:
         """What a representation remembers of how it was made."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["recorded"]}
+        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["recorded"]}
+        return kept | ({} if self.layers is None or isinstance(self.layers, Mapping) else {"layers": list(self.layers)})
 
 
 def _is_by_name(key: str, value: Any) -> bool:
@@ -280,12 +308,12 @@ def help_of(name: str) -> str:
 
 
 _RUN = ("device", "precision", "pretrained", "transforms", "on_error", "checkpoint", "model_kwargs")
-_MODEL = ("granularity", "pooling")
+_MODEL = ("granularity", "pooling", "layers", "part")
 TAKES: dict[str, tuple[str, ...]] = {
     "compare": tuple(name for name in NAMES if name != "shard"),
     "represent": tuple(name for name in NAMES if name != "match"),
     "probe": ("labels", *_MODEL, *_RUN, "batch_size", "max_examples", "seed", "progress"),
-    "ablate": ("labels", *_RUN, "batch_size", "max_examples", "seed", "progress"),
+    "ablate": ("labels", "layers", *_RUN, "batch_size", "max_examples", "seed", "progress"),
     "make_baseline": ("labels", *_MODEL, *_RUN, "batch_size", "max_examples", "seed", "progress"),
     "check": ("labels", *_RUN, "match", "max_memory", "progress"),
     "fixture": ("labels", *_MODEL, "batch_size", "max_examples", "device", "precision", "transforms", "match"),

@@ -7,7 +7,7 @@ later (an in-place ReLU, `+=`) can change it, and no activation outlives its lay
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,7 @@ class Capture:
         device: where to run; the model is brought there and back. None leaves it where it is.
         precision: `float32` (no autocast), `bfloat16` or `float16` (autocast of the forward pass only).
         seed: for models that draw random numbers in `eval()` mode.
+        required: paths of layers that must run, also where others are left out.
         features: keep the features of every layer too, a minibatch at a time (probes need them, comparisons do not).
     """
 
@@ -82,6 +83,7 @@ class Capture:
         precision: str = "float32",
         seed: int = 0,
         features: bool = False,
+        required: Collection[str] = (),
     ) -> None:
         check_option("precision", precision)
         self.model = model
@@ -98,6 +100,7 @@ class Capture:
         self.precision = precision
         self.seed = seed
         self.features = features
+        self.required = required
         self._move = device is not None
         self._slots: list[tuple[int, int]] = []  # (candidate, number of the call) of each layer
         self._fired: list[int] = []  # candidates, as they ran
@@ -248,6 +251,10 @@ class Capture:
         silent = [layer for position, layer in enumerate(self.candidates) if position not in fired]
         if not fired:
             raise CaptureError(f"none of the layers of {self.name} ran")
+        if unheard := [layer for layer in silent if layer.path in self.required]:
+            raise CaptureError(
+                f"layers {', '.join(l.name for l in unheard)} of {self.name} were asked for and did not run on this input"
+            )
         if not self.discover and silent:
             towers_run = {tower(self.candidates[position].name) for position in fired}
             lost = [layer for layer in silent if tower(layer.name) in towers_run or not tower(layer.name)]

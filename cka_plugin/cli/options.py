@@ -91,6 +91,16 @@ def parse_by_name(texts: list[str]) -> Any:
     return {name: value for name, _, value in named}
 
 
+def parse_list(texts: list[str]) -> list[str]:
+    """What is separated by commas, or given one by one.
+
+    Example:
+        >>> parse_list(["stages.0.*,head", "stem"])
+        ['stages.0.*', 'head', 'stem']
+    """
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+
+
 def _negated(value: bool) -> bool:
     return not value
 
@@ -112,6 +122,8 @@ SPELLED = {
     "checkpoint": Spelling(
         list[str], (), _or_none(parse_by_name), "a local .safetensors or .pth file of weights; NAME=FILE for each model"
     ),
+    "layers": Spelling(list[str], (), _or_none(parse_list)),
+    "part": Spelling(list[str], (), _or_none(parse_by_name)),
     "model_kwargs": Spelling(
         list[str],
         (),

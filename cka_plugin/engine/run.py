@@ -248,6 +248,7 @@ def hooked(subject: Subject, options: Options, features: bool = False) -> Captur
         precision=options.precision,
         seed=options.seed,
         features=features,
+        required=subject.named,
     )
 
 

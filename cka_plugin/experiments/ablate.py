@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +48,7 @@ def ablate(
     progress: bool = True,
     checkpoint: str | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
+    layers: Iterable[str] | None = None,
 ) -> Ablation:
     """What a model loses when one of its residual blocks is replaced by its shortcut, block by block.
 
@@ -63,6 +64,7 @@ def ablate(
         level: of the intervals.
         batch_size, max_examples, device, precision, pretrained, transforms, on_error, seed, progress, checkpoint,
             model_kwargs: as for `compare`.
+        layers: the blocks to replace, by names, paths or patterns; all by default.
 
     Returns:
         An `Ablation`: a row a block with accuracy, paired difference, interval, p and churn; `.kept` has the others.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ def probe(
     progress: bool = True,
     checkpoint: str | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
+    layers: Iterable[str] | None = None,
+    part: str | None = None,
 ) -> Probes:
     """How well a linear classifier reads the classes off each layer of a model, cross-validated on the data given.
 
@@ -63,7 +65,7 @@ def probe(
         regularisation: `C` of scikit-learn's logistic regression.
         seed: of the order of reading and of the folds.
         batch_size, max_examples, device, precision, pretrained, transforms, on_error, progress, checkpoint,
-            model_kwargs: as for `compare`.
+            model_kwargs, layers, part: as for `compare`.
 
     Returns:
         `Probes`: a row a layer with accuracy and standard error, and the chance line.

@@ -17,7 +17,7 @@ def open_one(call: str, model: Any, data: Any, options: Options) -> tuple[Source
     Raises:
         ValueError: several models, or a saved representation, which keeps no activations; else as for `compare`.
     """
-    chosen = named([model])
+    chosen = named([model], options.part)
     if len(chosen) != 1:
         raise ValueError(f"{call} takes one model; given {len(chosen)}")
     name, given = chosen[0]

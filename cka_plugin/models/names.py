@@ -10,12 +10,18 @@ from typing import Any
 from torch import nn
 
 from cka_plugin.adapters import registry as adapters
+from cka_plugin.models.selection import fitting, no_such_layers
+from cka_plugin.options import Options
 from cka_plugin.representation import Representation
 from cka_plugin.representation import is_saved as is_saved_file
 
 
-def named(models: Sequence[Any]) -> list[tuple[str, Any]]:
+def named(models: Sequence[Any], part: Any = None) -> list[tuple[str, Any]]:
     """Every model that was given, with a unique name; mappings give names, other models have their own.
+
+    Args:
+        models: as given.
+        part: where only a part of each model is compared, any object may hold it.
 
     Raises:
         TypeError: something that is no model.
@@ -26,13 +32,13 @@ def named(models: Sequence[Any]) -> list[tuple[str, Any]]:
         if isinstance(model, Mapping):
             pairs += [(str(name), value) for name, value in model.items()]
         elif isinstance(model, list | tuple):
-            pairs += named(model)
+            pairs += named(model, part)
         else:
             pairs.append((own_name(model), model))
     if not pairs:
         raise ValueError("no models given: expected names, modules or saved representations")
     for name, model in pairs:
-        if not isinstance(model, str | os.PathLike | nn.Module | Representation):
+        if part is None and not isinstance(model, str | os.PathLike | nn.Module | Representation):
             raise TypeError(
                 f"{name}: a model is a name, an nn.Module, a Representation or a path; given {type(model).__name__}"
                 + (" (data goes in as data=...)" if hasattr(model, "__iter__") else "")
@@ -72,7 +78,17 @@ def is_saved(model: Any) -> bool:
     return isinstance(model, Representation) or (isinstance(model, str | os.PathLike) and is_saved_file(model))
 
 
-def saved(name: str, model: Any) -> Representation:
-    """A representation under its name in the comparison."""
+def saved(name: str, model: Any, options: Options | None = None) -> Representation:
+    """A representation under its name in the comparison, with those of its layers that were asked for.
+
+    Raises:
+        ValueError: it has none of the layers.
+    """
     representation = model if isinstance(model, Representation) else Representation.load(model)
+    wanted = None if options is None else options.of_model(name).layers
+    if wanted is not None:
+        kept = fitting(wanted, representation.layers)  # type: ignore[arg-type]
+        if not kept:
+            raise ValueError(no_such_layers(list(wanted), name, representation.layers))
+        representation = representation.of_layers(kept)
     return representation.renamed(name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from cka_plugin import sample
 from cka_plugin.adapters import Adapter, Layer, Preparation
 from cka_plugin.adapters import registry as adapters
 from cka_plugin.capture.lending import forked_rng
+from cka_plugin.models.part import part_of, runs_by_itself
 from cka_plugin.models.preparation import preparation_of
 from cka_plugin.models.python_function import PREFIX, made_by_function
+from cka_plugin.models.selection import Selection, no_such_layers, select
 from cka_plugin.models.untrained import untrained
 from cka_plugin.options import Options
+from cka_plugin.wording import listed
 
 
 @dataclass
@@ -33,6 +37,8 @@ class Subject:
         layers: paths are those of `root`.
         discover: see `Capture`.
         preparation: how raw examples become its inputs; None where nobody says.
+        named: paths of layers that were asked for by name or path, which must run.
+        missed: names and patterns of layers asked for that fitted none of its layers.
     """
 
     name: str
@@ -42,6 +48,8 @@ class Subject:
     layers: list[Layer]
     discover: bool
     preparation: Preparation | None
+    named: frozenset[str] = frozenset()
+    missed: tuple[str, ...] = ()
 
 
 def subject(name: str, model: Any, options: Options) -> Subject:
@@ -57,14 +65,62 @@ def subject(name: str, model: Any, options: Options) -> Subject:
         OSError: its weights cannot be reached.
     """
     own = options.of_model(name)
-    module = model if isinstance(model, nn.Module) else built(os.fspath(model), own)
-    inner, _ = adapters.unwrap(module)
+    root = built(os.fspath(model), own) if isinstance(model, str | os.PathLike) else model
+    part = None if own.part is None else part_of(root, str(own.part), name)
+    if part is not None and not runs_by_itself(root):
+        root, part = part, None
+    inner, prefix = adapters.unwrap(root)
     if any(tensor.device.type == "meta" for tensor in inner.parameters()):
         raise ValueError(f"{name} has parameters on the meta device, without values: load its weights first")
-    adapter = adapters.adapter_of(inner)
-    found = adapters.layers(module, own.granularity)
-    discover = own.granularity == "module" or adapter.name == "generic"
-    return Subject(name, module, inner, adapter, found, discover, preparation_of(inner, adapter, own.transforms))
+    looked_at = inner if part is None else part
+    adapter, reader = adapters.adapter_of(inner), adapters.adapter_of(looked_at)
+    chosen = chosen_layers(root if part is None else part, own, name)
+    found = chosen.layers
+    if part is not None:
+        found = [_within(f"{prefix}{own.part}", layer) for layer in found]
+    return Subject(
+        name,
+        root,
+        inner,
+        adapter,
+        found,
+        discover=part is not None or not chosen.listed or own.granularity == "module" or reader.name == "generic",
+        preparation=preparation_of(inner, adapter, own.transforms) or preparation_of(looked_at, reader, None),
+        named=frozenset(
+            layer.path for layer, its in zip(found, chosen.layers, strict=True) if its.path in chosen.named
+        ),
+        missed=tuple(chosen.missed),
+    )
+
+
+def subjects(given: Sequence[tuple[str, Any]], options: Options) -> list[Subject]:
+    """All models of a call, ready to run.
+
+    Raises:
+        ValueError: as `subject`; or `layers` holds what fits nothing in any of them.
+    """
+    made = [subject(name, model, options) for name, model in given]
+    if isinstance(options.layers, Mapping):
+        unfitting = {one.name: one.missed for one in made if one.missed}
+    else:
+        nowhere = [entry for entry in made[0].missed if all(entry in one.missed for one in made)] if made else []
+        unfitting = {made[0].name: tuple(nowhere)} if nowhere else {}
+    for name, missed in unfitting.items():
+        one = next(one for one in made if one.name == name)
+        raise ValueError(no_such_layers(missed, listed([m.name for m in made]), adapters.layers(one.root, "block")))
+    return made
+
+
+def chosen_layers(model: nn.Module, options: Options, name: str) -> Selection:
+    """The layers of a model to compare: those of the granularity, or of them what `layers` names."""
+    if options.layers is None:
+        return Selection(adapters.layers(model, options.granularity), frozenset(), [], listed=True)
+    return select(model, options.granularity, options.layers, name)  # type: ignore[arg-type]
+
+
+def _within(path: str, layer: Layer) -> Layer:
+    """A layer of a part, as a layer of the whole."""
+    return replace(layer, path=f"{path}.{layer.path}" if layer.path else path)
 
 
 def built(name: str, options: Options) -> nn.Module:

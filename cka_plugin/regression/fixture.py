@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +55,8 @@ class CkaRegression:
         granularity: str = "block",
         pooling: str = "auto",
         max_examples: int | None = None,
+        layers: Iterable[str] | None = None,
+        part: str | None = None,
         precision: str = "float32",
         float16: bool = False,
         transforms: Any = None,
@@ -69,8 +71,8 @@ class CkaRegression:
             min_cka: the lowest CKA a layer may show: one number, or a table by layer, pattern, kind or depth.
             name: of this check, where a test makes several.
             max_accuracy_drop, max_class_drop, max_churn, block_structure, match: as for `cka_plugin.check`.
-            batch_size, granularity, pooling, max_examples, precision, float16, transforms, device: as for
-                `cka_plugin.make_baseline`.
+            batch_size, granularity, pooling, layers, part, max_examples, precision, float16, transforms, device: as for
+                `cka_plugin.make_baseline`; but all examples that the test gives are used.
 
         Returns:
             The `CheckResult`, which has passed.
@@ -86,6 +88,8 @@ class CkaRegression:
             "granularity": granularity,
             "pooling": pooling,
             "max_examples": max_examples,
+            "layers": None if layers is None else list(layers),
+            "part": part,
             "precision": precision,
         }
         judge: dict[str, Any] = {

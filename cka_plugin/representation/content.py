@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
@@ -90,6 +91,21 @@ class Content:
     def renamed(self, name: str) -> Self:
         """The same under another name."""
         return replace(self, name=name)
+
+    def of_layers(self, positions: Sequence[int]) -> Self:
+        """The same with some of its layers only."""
+        chosen = list(positions)
+        layers = [self.layers[i] for i in chosen]
+        names = {layer.name for layer in layers}
+        return replace(
+            self,
+            layers=layers,
+            minibatches=[
+                replace(m, vectors=m.vectors[chosen], diagonals=m.diagonals[chosen]) for m in self.minibatches
+            ],
+            exponents=self.exponents[chosen],
+            problems={name: reason for name, reason in self.problems.items() if name in names},
+        )
 
     def position_of(self, layer: str) -> int:
         """Position of a layer by its name.
