@@ -251,9 +251,9 @@ class Capture:
         silent = [layer for position, layer in enumerate(self.candidates) if position not in fired]
         if not fired:
             raise CaptureError(f"none of the layers of {self.name} ran")
-        if unheard := [layer for layer in silent if layer.path in self.required]:
+        if unheard := [layer.name for layer in silent if layer.path in self.required]:
             raise CaptureError(
-                f"layers {', '.join(l.name for l in unheard)} of {self.name} were asked for and did not run on this input"
+                f"layers {', '.join(unheard)} of {self.name} were asked for and did not run on this input"
             )
         if not self.discover and silent:
             towers_run = {tower(self.candidates[position].name) for position in fired}
