@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.difference import Difference
     from cka_plugin.analysis.errors.agreement import ErrorMatrices, SimilarityAndErrors
     from cka_plugin.analysis.errors.group_result import GroupComparison
+    from cka_plugin.analysis.errors.predictions_alike import Agreement
     from cka_plugin.analysis.errors.result import ErrorComparison
     from cka_plugin.analysis.levels.chance import ChanceLevel
     from cka_plugin.analysis.statistics.permutation import PermutationTest
@@ -405,10 +406,28 @@ class Comparison:
         rules = {"correction": correction, "level": level, "alpha": alpha}
         return errors_of(self[first], self[second], mapping=mapping, restrict=restrict, **rules)
 
+    def agreement(
+        self, a: str | None = None, b: str | None = None, *, mapping: str | Mapping[str, Any] | None = None
+    ) -> Agreement:
+        """How often two models predict the same class, right or wrong: agreement, churn and kappa; needs no labels.
+
+        Args:
+            a: one model; without both, the first and the last are meant.
+            b: the other.
+            mapping: where the heads have other classes: `"names"`, or {model: {class of its head: class}}.
+
+        Raises:
+            ValueError: a model that does not classify, or heads of other classes without a mapping.
+        """
+        from cka_plugin.analysis.errors.of_models import agreement_of
+
+        first, second = self.pair(a, b)
+        return agreement_of(self[first], self[second], mapping)
+
     def error_matrices(
         self, *, mapping: str | Mapping[str, Any] | None = None, restrict: bool = False
     ) -> ErrorMatrices:
-        """Agreement of predictions, and kappa of correctness, of every pair of models.
+        """Agreement of predictions of every pair of models and, where there are labels, kappa of correctness.
 
         Args:
             mapping, restrict: as for `errors`.

@@ -118,14 +118,13 @@ def never_judged(reference: Representation, made: Representation, limits: Limits
     if reference.logits is None:
         yield "Predictions are not judged: the baseline has none."
     elif limits.on_accuracy and made.logits is not None:
-        labels = reference.labels if reference.labels is not None else made.labels
-        if labels is None:
+        labelled = reference if reference.labels is not None else made
+        if labelled.labels is None:
             yield "Accuracy is not judged: there are no labels."
-        elif not _are_classes(labels, reference.logits.shape[1]):
-            yield (
-                f"Accuracy is not judged: labels from {labels.min()} to {labels.max()} are not classes of a head of"
-                f" {reference.logits.shape[1]}."
-            )
+        elif labelled.head_labels is None:
+            names = labelled.label_names
+            given = f"from {labelled.labels.min()} to {labelled.labels.max()}" if names is None else listed(names, 4)
+            yield f"Accuracy is not judged: labels {given} are not classes of a head of {reference.logits.shape[1]}."
 
 
 def lost_accuracy(errors: ErrorComparison, limits: Limits, ties: float) -> Iterator[str]:
@@ -160,11 +159,10 @@ def changed_predictions(churn: float, limits: Limits, ties: float) -> Iterator[s
 
 def _errors(reference: Representation, made: Representation) -> ErrorComparison | None:
     """Baseline (a) and model (b) against the labels; None without labels that are classes of the head."""
-    labels = reference.labels if reference.labels is not None else made.labels
-    assert made.logits is not None
-    classes = made.logits.shape[1]
-    if labels is None or not _are_classes(labels, classes):
+    labels = reference.head_labels if reference.labels is not None else made.head_labels
+    if labels is None or made.logits is None:
         return None
+    classes = made.logits.shape[1]
     names = made.class_names or made.label_names
     return compare_errors(
         reference.logits,
@@ -174,10 +172,6 @@ def _errors(reference: Representation, made: Representation) -> ErrorComparison 
         example_ids=made.example_ids,
         names=("baseline", made.name),
     )
-
-
-def _are_classes(labels: NDArray[np.int64], classes: int) -> bool:
-    return 0 <= int(labels.min()) <= int(labels.max()) < classes
 
 
 def _finite(logits: NDArray[np.floating]) -> bool:

@@ -3,6 +3,7 @@
 It may know the numbers and how large arrays are kept; not models, not data.
 """
 
+from cka_plugin.representation.classes import labels_as_classes, telling_names
 from cka_plugin.representation.content import ExampleId
 from cka_plugin.representation.files import Saved, is_saved
 from cka_plugin.representation.matching import check_comparable, differences
@@ -23,4 +24,6 @@ __all__ = [
     "find_problems",
     "is_saved",
     "join",
+    "labels_as_classes",
+    "telling_names",
 ]

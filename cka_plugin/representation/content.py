@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cka_plugin.adapters.base import Layer
+from cka_plugin.representation.classes import labels_as_classes
 from cka_plugin.representation.minibatch import Array, Minibatch
 from cka_plugin.wording import listed
 
@@ -82,11 +83,15 @@ class Content:
     @property
     def accuracy(self) -> float | None:
         """Share of examples predicted as labelled; None without labels that are the model's classes."""
-        if self.predictions is None or self.labels is None or self.logits is None:
+        meant = self.head_labels
+        return None if meant is None else float(np.mean(self.predictions == meant))
+
+    @property
+    def head_labels(self) -> npt.NDArray[np.int64] | None:
+        """(n_examples,) labels as classes of the model's head; None where they are not (`labels_as_classes`)."""
+        if self.labels is None or self.logits is None:
             return None
-        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < self.logits.shape[1]:
-            return None
-        return float((self.predictions == self.labels).mean())
+        return labels_as_classes(self.labels, self.label_names, self.class_names, self.logits.shape[1])
 
     def renamed(self, name: str) -> Self:
         """The same under another name."""

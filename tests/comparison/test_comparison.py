@@ -88,3 +88,12 @@ def test_plots_are_figures(comparison: cka.Comparison, tmp_path) -> None:
     for figure in (comparison.plot(), comparison.plot("a"), comparison.plot("a", "b")):
         figure.savefig(tmp_path / "p.png")
         assert (tmp_path / "p.png").stat().st_size > 5000
+
+
+def test_agreement_needs_no_labels() -> None:
+    found = cka.compare({"a": ConvNet(), "b": ConvNet(seed=1)}, data=images(40), progress=False)
+    same = (found["a"].logits.argmax(1) == found["b"].logits.argmax(1)).mean()
+    assert found.agreement("a", "b").agreement == same
+    assert found.error_matrices().agreement[0, 1] == same
+    with pytest.raises(ValueError, match=r"needs none: agreement\(a, b\)"):
+        found.errors("a", "b")

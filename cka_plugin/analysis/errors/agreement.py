@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cka_plugin import tables
 from cka_plugin.analysis.errors.heads import align, warn_of
+from cka_plugin.analysis.errors.predictions_alike import in_common
 from cka_plugin.analysis.statistics.mantel import mantel
 from cka_plugin.analysis.statistics.paired import error_consistency
 from cka_plugin.analysis.statistics.permutation import PermutationTest
@@ -26,13 +27,13 @@ class ErrorMatrices(tables.Result):
 
     Attributes:
         names: (models,) their names.
-        accuracies: (models,) share of examples each gets right.
+        accuracies: (models,) share of examples each gets right; NaN without labels.
         agreement: (models, models) share of examples with the same prediction; 1 on the diagonal.
         agreement_when_wrong: (models, models) the same among examples that both get wrong; NaN where there is none.
         kappa: (models, models) Cohen's kappa of correctness beyond chance; 1 on the diagonal, NaN where it is
             undefined.
         n_examples: on how many examples.
-        reasons: {"agreement_when_wrong" or "kappa": why it has NaN}.
+        reasons: {"accuracies", "agreement_when_wrong" or "kappa": why it has NaN}.
     """
 
     names: list[str]
@@ -82,28 +83,29 @@ class ErrorMatrices(tables.Result):
             tables.text_table(accuracies, ["model", "accuracy"]),
             block("agreement", self.agreement),
             block("kappa of correctness", self.kappa),
-            *(f"({name} has undefined pairs: {reason})" for name, reason in self.reasons.items()),
+            *(f"({name} has undefined pairs: {why})" for name, why in self.reasons.items() if name != "accuracies"),
         ]
         return "\n\n".join(parts)
 
 
 def error_matrices(
     predictions: Mapping[str, Any],
-    labels: Any,
+    labels: Any = None,
     class_names: Sequence[Any] | Mapping[Any, Any] | None = None,
     *,
     head_classes: Mapping[str, Sequence[Any] | Mapping[Any, Any] | None] | None = None,
     mapping: str | Mapping[str, Mapping[Any, Any] | Sequence[Any]] | None = None,
     restrict: bool = False,
 ) -> ErrorMatrices:
-    """Agreement and error consistency of every pair of models on the same labelled examples.
+    """Agreement of predictions of every pair of models on the same examples; with labels, error consistency too.
 
     Args:
         predictions: {model: (n,) class indices or (n, classes) scores}, at least two models, as in `compare_errors`.
-        labels: (n,) integer class indices.
+        labels: (n,) integer class indices; without, all but the agreement is NaN.
         class_names: names of the classes, in order, or a table of index to name.
         head_classes: {model: its head's class names in order}, as in `compare_errors`.
-        mapping: `"names"`, or {model: {class of its head: class of the labels, or None}}, as in `compare_errors`.
+        mapping: `"names"`, or {model: {class of its head: class of the labels, or None}}, as in `compare_errors`;
+            without labels as in `compare_predictions`.
         restrict: as in `compare_errors`.
 
     Raises:
@@ -119,8 +121,13 @@ def error_matrices(
     if not isinstance(predictions, Mapping) or len(predictions) < 2:
         raise ValueError("expected a mapping {model: predictions} of at least two models")
     names = [str(name) for name in predictions]
+    given = list(zip(names, predictions.values(), strict=True))
+    if labels is None:
+        if restrict:
+            raise ValueError("restrict=True restricts predictions to the classes of the labels: give labels")
+        return _without_labels(names, in_common(given, head_classes=head_classes, mapping=mapping))
     classified = align(
-        list(zip(names, predictions.values(), strict=True)),
+        given,
         labels,
         class_names,
         head_classes=head_classes,
@@ -147,6 +154,15 @@ def error_matrices(
             when_wrong[i, j] = when_wrong[j, i] = same[both_wrong].mean() if both_wrong.any() else math.nan
             kappa[i, j] = kappa[j, i] = consistency.value
     return ErrorMatrices(names, right.mean(axis=1), agreement, when_wrong, kappa, right.shape[1], reasons)
+
+
+def _without_labels(names: list[str], predicted: Sequence[NDArray[np.int64]]) -> ErrorMatrices:
+    agreement = np.array([[(a == b).mean() for b in predicted] for a in predicted])
+    unknown = np.full((len(names), len(names)), math.nan)
+    why = "without labels it is not known what is right"
+    reasons = dict.fromkeys(("accuracies", "agreement_when_wrong", "kappa"), why)
+    accuracies = np.full(len(names), math.nan)
+    return ErrorMatrices(names, accuracies, agreement, unknown, unknown.copy(), len(predicted[0]), reasons)
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from cka_plugin.representation import telling_names
+
 
 def head_mapping(
     table: Mapping[Any, Any] | Sequence[Any],
@@ -88,7 +90,4 @@ def to_class_names(class_names: Sequence[Any] | Mapping[Any, Any] | None) -> lis
 
 def known_names(head: Sequence[Any] | Mapping[Any, Any] | None) -> list[str] | None:
     """The class names of a head; None where they say nothing (`LABEL_0`, `0`)."""
-    names = to_class_names(head)
-    if names is None or all(name in (f"LABEL_{index}", str(index)) for index, name in enumerate(names)):
-        return None
-    return names
+    return telling_names(to_class_names(head))

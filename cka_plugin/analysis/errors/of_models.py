@@ -9,6 +9,7 @@ from cka_plugin.analysis.errors.agreement import ErrorMatrices, error_matrices
 from cka_plugin.analysis.errors.compare import compare_errors
 from cka_plugin.analysis.errors.group_result import GroupComparison
 from cka_plugin.analysis.errors.groups import compare_groups
+from cka_plugin.analysis.errors.predictions_alike import Agreement, compare_predictions
 from cka_plugin.analysis.errors.result import ErrorComparison
 from cka_plugin.representation import Representation
 
@@ -37,8 +38,23 @@ def errors_of(a: Representation, b: Representation, **options: Any) -> ErrorComp
     )
 
 
+def agreement_of(a: Representation, b: Representation, mapping: Any = None) -> Agreement:
+    """`compare_predictions` of two models on the same examples.
+
+    Args:
+        a: one model.
+        b: the other.
+        mapping: of `compare_predictions`.
+
+    Raises:
+        ValueError: a model that does not classify, or heads of other classes without a mapping.
+    """
+    check_scores([a, b])
+    return compare_predictions(a.logits, b.logits, names=(a.name, b.name), head_classes=_heads([a, b]), mapping=mapping)
+
+
 def error_matrices_of(models: Sequence[Representation], **options: Any) -> ErrorMatrices:
-    """`error_matrices` of models on the same examples.
+    """`error_matrices` of models on the same examples, with labels or without.
 
     Args:
         models: at least two.
@@ -47,7 +63,7 @@ def error_matrices_of(models: Sequence[Representation], **options: Any) -> Error
     Raises:
         ValueError: as for `errors_of`, or a single model.
     """
-    check_classifiers(models)
+    check_scores(models)
     return error_matrices(
         {model.name: model.logits for model in models},
         models[0].labels,
@@ -130,12 +146,18 @@ def check_classifiers(models: Sequence[Representation]) -> None:
         if model.labels is None:
             raise ValueError(
                 f"errors need labels: {model.name} was made of data without them; give labels=, class sub-folders, or "
-                "a loader of (x, label)"
+                "a loader of (x, label). How often two models predict the same needs none: agreement(a, b)"
             )
+    check_scores(models)
+
+
+def check_scores(models: Sequence[Representation]) -> None:
+    """Raise a ValueError unless every model has class scores."""
+    for model in models:
         if model.logits is None:
             raise ValueError(
-                f"errors need class scores (examples, classes): the output of {model.name} has none (multi-label, "
-                "regression and language-model heads are not supported)"
+                f"errors and agreement need class scores (examples, classes): the output of {model.name} has none "
+                "(multi-label, regression and language-model heads are not supported)"
             )
 
 
