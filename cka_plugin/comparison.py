@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -124,8 +125,15 @@ class Comparison:
         return self._own[name]
 
     def pair(self, a: str | None, b: str | None) -> tuple[str, str]:
-        """The two models meant: `a` alone, with itself; neither, the first and the last model."""
+        """The two models meant: `a` alone, with itself; neither, the pair where there are two models or one.
+
+        Raises:
+            ValueError: neither, of three models or more; the message lists the pairs.
+        """
         if a is None and b is None:
+            if len(self.names) > 2:
+                pairs = [f"({x!r}, {y!r})" for x, y in itertools.combinations(self.names, 2)]
+                raise ValueError(f"{len(self.names)} models: say which two are meant, of {listed(pairs)}")
             return self.names[0], self.names[-1]
         first = a if a is not None else b
         second = b if b is not None else first
@@ -138,13 +146,13 @@ class Comparison:
 
         Args:
             a: a model's name; alone, it is compared with itself.
-            b: another's; without both, the first and the last model are meant.
+            b: another's; without both, the pair where two models are compared.
 
         Returns:
             (layers of a, layers of b) float64; NaN for dead layers. Unbiased values may lie slightly outside [0, 1].
 
         Raises:
-            ValueError: no such model.
+            ValueError: no such model; neither named, of three or more.
         """
         return self.sums(*self.pair(a, b)).cka()
 
@@ -216,7 +224,7 @@ class Comparison:
         `label_similarity` for levels that say more.
 
         Args:
-            a: one model; without both, the first and the last are meant.
+            a: one model; without both, the pair where two models are compared.
             b: the other.
             draws: permutations of the examples within minibatches.
             seed: of the draws.
@@ -389,7 +397,7 @@ class Comparison:
         """The mistakes of two models, class by class and example by example; differences are a - b.
 
         Args:
-            a: one model; without both, the first and the last are meant.
+            a: one model; without both, the pair where two models are compared.
             b: the other.
             mapping: how the classes of the models' heads correspond to those of the labels; see `compare_errors`.
             restrict: let mapped models choose among the mapped classes only; without, any other counts as `other`.
@@ -412,7 +420,7 @@ class Comparison:
         """How often two models predict the same class, right or wrong: agreement, churn and kappa; needs no labels.
 
         Args:
-            a: one model; without both, the first and the last are meant.
+            a: one model; without both, the pair where two models are compared.
             b: the other.
             mapping: where the heads have other classes: `"names"`, or {model: {class of its head: class}}.
 
@@ -452,16 +460,26 @@ class Comparison:
 
         return similarity_and_errors(self.models(), self.error_matrices(mapping=mapping, restrict=restrict), **options)
 
-    def to_frame(self, level: float = 0.95) -> pd.DataFrame:
-        """Every pair of layers as a row: both models, layers, paths and depths, `cka`, `low`, `high`."""
+    def to_frame(self, a: str | None = None, b: str | None = None, *, level: float = 0.95) -> pd.DataFrame:
+        """Every pair of layers as a row: both models, layers, paths and depths, `cka`, `low`, `high`.
+
+        Args:
+            a: with a model named, its `matrix(a, b)` instead, with the names of layers on both axes.
+            b: the other model.
+            level: of the intervals.
+        """
         import pandas as pd
 
-        from cka_plugin.analysis.layer_pairs import frame_of_pairs
+        from cka_plugin.analysis.layer_pairs import frame_of_matrix, frame_of_pairs
 
-        pairs = [(a, b) for i, a in enumerate(self.names) for b in self.names[i + 1 :]] or [(self.names[0],) * 2]
+        if a is not None or b is not None:
+            first, second = self.pair(a, b)
+            layers = self[first].layer_names, self[second].layer_names
+            return frame_of_matrix(self.matrix(first, second), (first, second), layers)
+        pairs = list(itertools.combinations(self.names, 2)) or [(self.names[0], self.names[0])]
         frames = [
-            frame_of_pairs(self.matrix(a, b), self.interval(a, b, level), (a, b), (self.layers(a), self.layers(b)))
-            for a, b in pairs
+            frame_of_pairs(self.matrix(x, y), self.interval(x, y, level), (x, y), (self.layers(x), self.layers(y)))
+            for x, y in pairs
         ]
         return pd.concat(frames, ignore_index=True)
 

@@ -42,6 +42,16 @@ def frame_of_pairs(
     return pd.DataFrame({**columns, "cka": matrix.ravel(), "low": low.ravel(), "high": high.ravel()})
 
 
+def frame_of_matrix(
+    matrix: Floats, names: tuple[str, str], layers: tuple[Sequence[str], Sequence[str]]
+) -> pd.DataFrame:
+    """The matrix with the names of the layers on both axes, and the axes named after the models."""
+    import pandas as pd
+
+    rows, columns = (pd.Index(of_model, name=name) for of_model, name in zip(layers, names, strict=True))
+    return pd.DataFrame(matrix, index=rows, columns=columns)
+
+
 def mean_at_equal_depth(matrix: Floats, depths_a: npt.ArrayLike, depths_b: npt.ArrayLike) -> float:
     """The mean similarity of each layer with the layer of the other model whose depth is nearest, both ways averaged.
 

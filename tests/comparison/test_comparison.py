@@ -20,8 +20,15 @@ def comparison() -> cka.Comparison:
     return cka.compare(models, data=data, batch_size=12, progress=False)
 
 
-def test_matrix_without_names_is_of_the_first_and_last_and_with_one_of_it_alone(comparison: cka.Comparison) -> None:
-    assert np.array_equal(comparison.matrix(), comparison.matrix("a", "c"))
+def test_without_names_the_pair_of_two_models_is_meant_and_of_more_it_must_be_said(comparison: cka.Comparison) -> None:
+    two = cka.Comparison([comparison["a"], comparison["c"]])
+    assert np.array_equal(two.matrix(), comparison.matrix("a", "c"))
+    for asked in (comparison.matrix, comparison.errors, comparison.interval, comparison.correspondence):
+        with pytest.raises(ValueError, match=r"3 models: say which two are meant, of \('a', 'b'\), \('a', 'c'\)"):
+            asked()
+
+
+def test_with_one_name_a_model_is_compared_with_itself(comparison: cka.Comparison) -> None:
     assert np.array_equal(comparison.matrix("b"), comparison.matrix("b", "b"))
     assert np.array_equal(comparison.matrix("c", "a"), comparison.matrix("a", "c").T)
 
@@ -97,3 +104,11 @@ def test_agreement_needs_no_labels() -> None:
     assert found.error_matrices().agreement[0, 1] == same
     with pytest.raises(ValueError, match=r"needs none: agreement\(a, b\)"):
         found.errors("a", "b")
+
+
+def test_a_matrix_as_a_frame_has_the_layers_on_both_axes(comparison: cka.Comparison) -> None:
+    frame = comparison.to_frame("a", "b")
+    assert list(frame.index) == comparison["a"].layer_names
+    assert list(frame.columns) == comparison["b"].layer_names
+    assert (frame.index.name, frame.columns.name) == ("a", "b")
+    assert np.array_equal(frame.to_numpy(), comparison.matrix("a", "b"))
