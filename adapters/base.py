@@ -33,12 +33,18 @@ class Preparation:
         collate: a list of raw examples (PIL images, strings, 1-d float arrays of samples, or tuples of these in the
             order of `kinds`) to the inputs of the model: a tensor, a tuple, or a mapping of keyword arguments.
         description: one line for people, such as `resize 256, crop 224, mean 0.5, std 0.5`.
+        named: whether the inputs are a mapping of keyword arguments.
+        limited: the same with texts cut at so many tokens; None where no texts are taken.
+        remarks: sentences on what was prepared so far that a careful reader should know: how many texts were cut.
     """
 
     kinds: tuple[str, ...]
     key: str
     collate: Callable[[Sequence[Any]], Inputs]
     description: str = ""
+    named: bool = False
+    limited: Callable[[int], Preparation] | None = None
+    remarks: Callable[[], list[str]] = list
 
 
 class Adapter:

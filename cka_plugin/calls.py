@@ -39,6 +39,7 @@ def compare(
     precision: str = "float32",
     pretrained: bool = True,
     transforms: Any = None,
+    max_length: int | None = None,
     on_error: str = "raise",
     max_memory: int | float | str = "auto",
     checkpoint_dir: str | os.PathLike[str] | None = None,
@@ -74,6 +75,8 @@ def compare(
         pretrained: load the weights of models given by name.
         transforms: a function of one raw example that makes its tensor, a tokenizer or a processor (for models of
             Hugging Face); or a mapping from model names to such.
+        max_length: tokens at which texts are cut; by default as many as model and tokenizer take. How many were cut is
+            said.
         on_error: `raise`, or `skip` to leave out examples that cannot be read, for all models.
         max_memory: for the vectors: `auto` (half of what is free), bytes, or a size such as `4GiB`; what does not fit
             lies in temporary files. On a CPU, memory of freed activations stays with the process, to be used again,
@@ -144,6 +147,7 @@ def represent(
     precision: str = "float32",
     pretrained: bool = True,
     transforms: Any = None,
+    max_length: int | None = None,
     on_error: str = "raise",
     max_memory: int | float | str = "auto",
     checkpoint_dir: str | os.PathLike[str] | None = None,

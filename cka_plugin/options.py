@@ -209,6 +209,12 @@ class Options:
         _a_function,
         by_name=True,
     )
+    max_length: int | None = option(
+        None,
+        "tokens at which texts are cut; by default as many as model and tokenizer take",
+        whole(1, none=True),
+        recorded=True,
+    )
     on_error: str = option("raise", "raise, or skip to leave out examples that cannot be read", either("raise", "skip"))
     max_memory: int | float | str = option(
         "auto", "for the vectors: auto (half of what is free), bytes, or a size such as 4GiB", _a_size

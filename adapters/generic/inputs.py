@@ -31,11 +31,18 @@ def preparation_inside(model: nn.Module, path: str, adapter: Adapter, processor:
     found = adapter.preparation_by(inner, processor) if processor is not None else _by_kept(model, inner, adapter)
     if found is None and processor is None:
         found = adapter.preparation(inner)
-    if found is None or takes_any(model):
-        return found
+    return found if found is None or not found.named or takes_any(model) else _fitted(model, found)
+
+
+def _fitted(model: nn.Module, found: Preparation) -> Preparation:
     names = frozenset(p.name for p in parameters_of(type(model)))
-    key = f"{found.key} for {', '.join(sorted(names))}"
-    return replace(found, key=key, collate=_fitting(model, names, found.collate))
+    limited = found.limited
+    return replace(
+        found,
+        key=f"{found.key} for {', '.join(sorted(names))}",
+        collate=_fitting(model, names, found.collate),
+        limited=None if limited is None else lambda longest: _fitted(model, limited(longest)),
+    )
 
 
 def _by_kept(model: nn.Module, inner: nn.Module, adapter: Adapter) -> Preparation | None:

@@ -69,7 +69,7 @@ def _detection(preset: Any, dtype: torch.dtype, source: str) -> Preparation:
         return {"images": [preset(picture(image)).to(dtype) for image in images]}
 
     described = f"values in [0, 1], as {source}; {DESCRIBED}"
-    return Preparation(("image",), f"torchvision detection {dtype}", collate, described)
+    return Preparation(("image",), f"torchvision detection {dtype}", collate, described, named=True)
 
 
 def _statistics(preset: Any) -> str:

@@ -50,7 +50,6 @@ FLAT = ("GotOcr2Processor",)  # which takes a list of images for the pages of on
 PLACING = ("Florence2Processor",)  # which put the image's tokens before the text themselves
 FROM_PROCESSORS = ("grid", "mask", "sizes", "shapes", "position_ids", "qformer")
 _REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-MAKERS = {"image": image_part, "audio": audio_part, "text": text_part}
 
 
 def input_kinds(model: nn.Module) -> tuple[str, ...]:
@@ -92,13 +91,14 @@ def input_kinds(model: nn.Module) -> tuple[str, ...]:
     return tuple(kinds) or ("tensor",)
 
 
-def preparation(model: nn.Module, processor: Any = None) -> Preparation:
+def preparation(model: nn.Module, processor: Any = None, max_length: int | None = None) -> Preparation:
     """How raw examples become the inputs of a Hugging Face model.
 
     Args:
         model: a transformers model, wrapped or not.
         processor: a tokenizer, image processor, feature extractor or processor to use instead of the model's own; it is
             not changed.
+        max_length: where texts are cut, in tokens; as late as tokenizer and model allow by default.
 
     Returns:
         A preparation of the kinds that can be prepared: for CLIP without a tokenizer that is `("image",)`. For several
@@ -119,9 +119,10 @@ def preparation(model: nn.Module, processor: Any = None) -> Preparation:
             f"argument names ({names})"
         )
     try:
-        parts = {kind: part for kind in kinds if (part := MAKERS[kind](model, processor)) is not None}
+        made = {kind: _part(kind, model, processor, max_length) for kind in kinds}
     except AssertionError as error:  # a model of timm inside that has no configuration of its data
         raise ValueError(f"{name} does not say how its examples are prepared ({error}); give tensors") from error
+    parts = {kind: part for kind, part in made.items() if part is not None}
     if not parts:
         source = "tokenizer" if kinds == ("text",) else "processor"
         raise ValueError(
@@ -136,11 +137,33 @@ def preparation(model: nn.Module, processor: Any = None) -> Preparation:
         if inner.config.model_type in EITHER:
             joint = _one_kind_only(name, found)
         elif has_placeholders(inner):
+            if max_length is not None:
+                raise ValueError(f"max_length {max_length}: {name} has images or sounds among its tokens, never cut")
             joint = _by_processor(model, processor, parts)
         key += "|" + digest("joint", name, has_placeholders(inner))
-        return Preparation(found, key, _tuples_or_one(name, parts, joint), description)
-    only = parts[found[0]]
-    return Preparation(found, key, _bare(only.collate, only.bare) if only.bare else only.collate, description)
+        collate = _tuples_or_one(name, parts, joint)
+    else:
+        only = parts[found[0]]
+        collate = _bare(only.collate, only.bare) if only.bare else only.collate
+
+    def remarks() -> list[str]:
+        return [remark for part in parts.values() for remark in part.remarks()]
+
+    return Preparation(
+        kinds=found,
+        key=key,
+        collate=collate,
+        description=description,
+        named=len(found) > 1 or parts[found[0]].bare is None,
+        limited=(lambda longest: preparation(model, processor, longest)) if "text" in parts else None,
+        remarks=remarks,
+    )
+
+
+def _part(kind: str, model: nn.Module, processor: Any, max_length: int | None) -> Part | None:
+    if kind == "text":
+        return text_part(model, processor, max_length)
+    return image_part(model, processor) if kind == "image" else audio_part(model, processor)
 
 
 def has_placeholders(model: nn.Module) -> bool:

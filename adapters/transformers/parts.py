@@ -24,6 +24,7 @@ class Part:
         identity: equal for two parts that make the same arguments of the same examples.
         one: a raw example, checked, as the processor takes it.
         bare: the one name under which `collate` gives anything, for a tensor by itself; None where there are several.
+        remarks: see `Preparation`.
     """
 
     collate: Callable[[Sequence[Any]], dict[str, Any]]
@@ -31,6 +32,7 @@ class Part:
     identity: str
     one: Callable[[Any], Any]
     bare: str | None = None
+    remarks: Callable[[], list[str]] = list
 
 
 def digest(*what: Any) -> str:

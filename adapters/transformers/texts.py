@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cka_plugin.adapters.modules import unwrap
 from cka_plugin.adapters.transformers.forward import accepted
@@ -18,8 +19,17 @@ FILLED = ("siglip", "siglip_text_model", "siglip2", "siglip2_text_model", "sam3_
 PREFIXED = ("paligemma",)  # texts are prompts, whose tokens see one another; without this only padded ones are causal
 
 
-def text_part(model: nn.Module, processor: Any = None) -> Part | None:
-    """Strings to token ids and their mask; None where there is no tokenizer."""
+def text_part(model: nn.Module, processor: Any = None, max_length: int | None = None) -> Part | None:
+    """Strings to token ids and their mask; None where there is no tokenizer.
+
+    Args:
+        model: the model.
+        processor: a tokenizer, or a processor that holds one, to use in place of the model's own.
+        max_length: where texts are cut; as late as tokenizer and model allow by default.
+
+    Raises:
+        ValueError: a `max_length` beyond what tokenizer and model take.
+    """
     from transformers import PreTrainedTokenizerBase
 
     given = getattr(processor, "tokenizer", processor)
@@ -30,12 +40,17 @@ def text_part(model: nn.Module, processor: Any = None) -> Part | None:
     longest = longest_text(tokenizer, model)
     takes = accepted(model)
     name = type(tokenizer).__name__
+    if max_length is not None and longest is not None and max_length > longest:
+        taker = type(unwrap(model)[0]).__name__
+        raise ValueError(f"max_length {max_length}: {taker} and its tokenizer take {longest} tokens at most")
+    longest = max_length or longest
     filled = longest is not None and unwrap(model)[0].config.model_type in FILLED
     kept = sorted(takes & {*tokenizer.model_input_names, "attention_mask"})
     if filled and "attention_mask" not in tokenizer.model_input_names:
         kept.remove("attention_mask")  # SigLIP's texts end in padding that the model reads
 
     prefix = unwrap(model)[0].config.model_type in PREFIXED and "token_type_ids" in takes
+    counted = Counted(longest)
 
     def one(text: Any) -> str:
         if not isinstance(text, str):
@@ -51,6 +66,7 @@ def text_part(model: nn.Module, processor: Any = None) -> Part | None:
             return_tensors="pt",
             return_attention_mask=True,
         )
+        counted.add(tokenizer, texts, encoded["attention_mask"])
         inputs = {key: value for key, value in encoded.items() if key in kept}
         if "attention_mask" not in inputs:
             inputs[POOLING_MASK] = encoded["attention_mask"]
@@ -67,7 +83,48 @@ def text_part(model: nn.Module, processor: Any = None) -> Part | None:
         f"{name}, {limit}, padded on the {side} with {pad!r}",
         digest("text", name, content, longest, filled, pad, side, kept),
         one,
+        remarks=counted.remarks,
     )
 
 
-__all__ = ["text_part"]
+@dataclass
+class Counted:
+    """How many texts were prepared, and how many of them were cut.
+
+    Attributes:
+        longest: where they are cut; None: nowhere.
+        texts: how many there were.
+        cut: how many of them were longer.
+    """
+
+    longest: int | None
+    texts: int = 0
+    cut: int = 0
+
+    def add(self, tokenizer: Any, texts: Sequence[str], mask: Tensor) -> None:
+        """Count texts and those cut: only one that fills all its places may have been longer.
+
+        Args:
+            tokenizer: that made it.
+            texts: of one minibatch.
+            mask: (n, length) of their tokens.
+
+        Raises:
+            ValueError: a text of which no token is left, whose activations would be those of padding alone.
+        """
+        counts = mask.sum(1).tolist()
+        if 0 in counts:
+            text = texts[counts.index(0)]
+            raise ValueError(f"the text {text!r} has no tokens for {type(tokenizer).__name__}: leave such texts out")
+        self.texts += len(texts)
+        for text, count in zip(texts, counts, strict=True):
+            if self.longest is not None and count >= self.longest:
+                whole = tokenizer(text, truncation=False, verbose=False)["input_ids"]
+                self.cut += len(whole) > self.longest
+
+    def remarks(self) -> list[str]:
+        """The sentence on those cut, where there are any."""
+        return [f"{self.cut} of {self.texts} texts were cut at {self.longest} tokens"] if self.cut else []
+
+
+__all__ = ["Counted", "text_part"]

@@ -160,6 +160,9 @@ def run(
                 diversity.add(batch)
     if not source.any_order and (read.shard is None or read.shard[0] == 0):
         diversity.warn()
+    for subject in subjects:
+        for remark in [] if subject.preparation is None else subject.preparation.remarks():
+            warnings.warn(f"{subject.name}: {remark}", CKAWarning, stacklevel=2)
     return [
         builder.finish(
             capture.layers or (kept[place].layers() or [] if kept is not None else []),

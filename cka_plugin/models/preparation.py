@@ -11,10 +11,28 @@ from torch.utils.data import default_collate
 from cka_plugin.adapters import Adapter, Preparation
 
 
-def preparation_of(module: nn.Module, adapter: Adapter, transform: Any) -> Preparation | None:
-    """The preparation of a model: by `transform` where the user gave one; None where nobody says."""
+def preparation_of(
+    module: nn.Module, adapter: Adapter, transform: Any, max_length: int | None = None
+) -> Preparation | None:
+    """The preparation of a model: by `transform` where the user gave one; None where nobody says.
+
+    Args:
+        module: the model, without its wrappers.
+        adapter: of its framework.
+        transform: a processor, or a function of one raw example.
+        max_length: where texts are cut, in tokens; what takes no texts is as it is.
+
+    Raises:
+        ValueError: the model does not take so many tokens.
+    """
     if transform is not None:
-        return adapter.preparation_by(module, transform) or given_transform(transform)
+        found = adapter.preparation_by(module, transform) or given_transform(transform)
+    else:
+        found = _own(module, adapter)
+    return found if found is None or found.limited is None or max_length is None else found.limited(max_length)
+
+
+def _own(module: nn.Module, adapter: Adapter) -> Preparation | None:
     try:
         return adapter.preparation(module)
     except (ValueError, RuntimeError) as error:  # tensors need no preparation: said only where raw examples come

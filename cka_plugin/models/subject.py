@@ -85,7 +85,8 @@ def subject(name: str, model: Any, options: Options) -> Subject:
         adapter,
         found,
         discover=part is not None or not chosen.listed or own.granularity == "module" or reader.name == "generic",
-        preparation=preparation_of(inner, adapter, own.transforms) or preparation_of(looked_at, reader, None),
+        preparation=preparation_of(inner, adapter, own.transforms, own.max_length)
+        or preparation_of(looked_at, reader, None, own.max_length),
         named=frozenset(
             layer.path for layer, its in zip(found, chosen.layers, strict=True) if its.path in chosen.named
         ),

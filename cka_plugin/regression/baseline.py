@@ -27,6 +27,7 @@ __all__ = ["BATCH_SIZE", "Baseline", "make_baseline", "represent_as"]
 BATCH_SIZE: int = default_of("batch_size", "make_baseline")
 MAX_EXAMPLES: int = default_of("max_examples", "make_baseline")
 _LIKE = ("granularity", "layers", "part", "pooling", "kernel", "bandwidth", "estimator", "seed", "max_examples")
+_LIKE += ("max_length",)
 
 
 def make_baseline(
