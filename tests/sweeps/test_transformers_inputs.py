@@ -24,8 +24,8 @@ from cka_plugin.adapters.transformers.adapter import TransformersAdapter
 from cka_plugin.adapters.transformers.forward import EITHER
 from cka_plugin.adapters.transformers.inputs import forward, has_placeholders, mask, preparation
 from cka_plugin.capture.pooling import examples_first, pool
-from tests.adapters.transformers.test_inputs import TEXTS, sounds, word_tokenizer
 from tests.support.meta_run import meta_run
+from tests.support.small_transformers import TEXTS, sounds, word_tokenizer
 from tests.support.tiny_transformers import tiny
 from tests.support.transformers_types import COMPLETED, UNBUILT, classes_of, restore_sizes
 from tests.sweeps.test_transformers import Slow, within

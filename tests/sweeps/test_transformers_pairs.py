@@ -15,7 +15,7 @@ from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPI
 
 from cka_plugin.adapters.transformers.inputs import preparation
 from cka_plugin.adapters.transformers.processors import default_feature_extractor, default_image_processor
-from tests.adapters.transformers.test_inputs import TEXTS, sounds, word_tokenizer
+from tests.support.small_transformers import TEXTS, sounds, word_tokenizer
 from tests.support.tiny_transformers import tiny
 from tests.sweeps.test_transformers_inputs import IMAGES, compared
 
