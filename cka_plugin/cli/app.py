@@ -39,6 +39,19 @@ def check_writable(path: Path | None) -> None:
         raise PermissionError(f"cannot write {path}: the folder {path.parent} is read-only")
 
 
+def folder_for(path: Path) -> None:
+    """Make the folder that a result is to be written in.
+
+    Raises:
+        OSError: it cannot be made or written in.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(f"cannot write {path}: the folder {path.parent} cannot be made ({error.strerror})") from error
+    check_writable(path)
+
+
 def print_json(value: Any) -> None:
     """JSON on standard output."""
     print(json.dumps(value, indent=1, allow_nan=False))

@@ -2,162 +2,242 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cka_plugin.cli.app import JsonOption, check_writable, print_json
+from cka_plugin import regression
+from cka_plugin.cli.app import JsonOption, folder_for, print_json
+from cka_plugin.cli.messages import one_line
 from cka_plugin.cli.options import command
+from cka_plugin.options import TAKES
+from cka_plugin.regression.guarded import (
+    DEFAULT,
+    Guarded,
+    guarded_by_name,
+    read_guarded,
+    read_thresholds,
+    with_default,
+)
+from cka_plugin.regression.junit import to_junit
+from cka_plugin.regression.limits import Limits
+from cka_plugin.regression.markdown import to_markdown
+from cka_plugin.regression.runs import CheckRun
+from cka_plugin.regression.stored import Baseline, OtherDataError
+from cka_plugin.regression.thresholds import DEFAULT_MIN_CKA
+from cka_plugin.wording import for_terminal
 
 ModelArgument = Annotated[
     str | None,
     typer.Argument(
         help=(
-            "a name, a local Hugging Face folder, a saved representation, or python:package.module:function; "
-            "left out: all models of [tool.cka-plugin] in pyproject.toml"
+            "a name, a local Hugging Face folder, a saved representation, python:package.module:function, or one of the"
+            " models of [tool.cka-plugin] in pyproject.toml; left out: all of these"
         )
     ),
 ]
 ConfigOption = Annotated[Path, typer.Option(help="where [tool.cka-plugin] stands")]
+AllowNanOption = Annotated[
+    bool, typer.Option("--allow-nan", help="pass over dead and NaN layers that no baseline can judge")
+]
+OF_THE_MACHINE = ("device", "max_memory")  # not of the model: given, they hold for those of a project too
+WITH_A_PROJECT = ("model", "config", "junit", "markdown", "as_json", "progress", *OF_THE_MACHINE)
 
 
 @command("check")
 def check(
+    context: typer.Context,
     model: ModelArgument = None,
     baseline: Annotated[Path | None, typer.Option(help="the file that `cka-plugin baseline` wrote")] = None,
     data: Annotated[str | None, typer.Option(help="the data that the baseline was made of")] = None,
-    min_cka: Annotated[float | None, typer.Option(help="lowest CKA a layer may show (0.99)")] = None,
+    min_cka: Annotated[float | None, typer.Option(help=f"lowest CKA a layer may show ({DEFAULT_MIN_CKA})")] = None,
     thresholds: Annotated[Path | None, typer.Option(help="a TOML table of lowest CKA by layer, pattern, kind")] = None,
-    max_accuracy_drop: Annotated[float, typer.Option(help="how much accuracy may be lost")] = 0.01,
-    max_class_drop: Annotated[float, typer.Option(help="how much accuracy one class may lose")] = 0.1,
-    max_churn: Annotated[float, typer.Option(help="share of predictions that may change")] = 0.05,
-    config: ConfigOption = Path("pyproject.toml"),
+    max_accuracy_drop: Annotated[float, typer.Option(help="how much accuracy may be lost")] = Limits.max_accuracy_drop,
+    max_class_drop: Annotated[float, typer.Option(help="how much accuracy one class may lose")] = Limits.max_class_drop,
+    max_churn: Annotated[float, typer.Option(help="share of predictions that may change")] = Limits.max_churn,
+    allow_nan: AllowNanOption = False,
+    config: ConfigOption = DEFAULT,
     junit: Annotated[Path | None, typer.Option(help="write JUnit XML for CI systems")] = None,
     markdown: Annotated[Path | None, typer.Option(help="write a summary for pull requests")] = None,
     as_json: JsonOption = False,
     **options: Any,
 ) -> None:
     """Check models against their baselines: exit code 0 passed, 1 a regression, 2 it could not be judged."""
-    from cka_plugin.regression.guarded import Guarded, read_guarded, read_thresholds, with_default
-
     progress = options.pop("progress")
-    for path in (junit, markdown):
-        check_writable(path)
-    if model is None:
-        _only_with_a_model(baseline=baseline, data=data, thresholds=thresholds, min_cka=min_cka)
-        guarded = read_guarded(config)
+    if model is None or (baseline is None and _guards(config, model)):
+        guarded = _of_project(context, config, model)
     else:
         if baseline is None:
-            raise ValueError(f"give --baseline FILE to check {model} against; `cka-plugin baseline` makes one")
-        lowest: Any = 0.99 if min_cka is None else min_cka
-        if thresholds is not None:
-            lowest = with_default(read_thresholds(thresholds), min_cka)
+            raise ValueError(
+                f"give --baseline FILE to check {model} against (`cka-plugin baseline` makes one), or the name of a"
+                f" model that {config} guards"
+            )
         limits: dict[str, Any] = {
-            "min_cka": lowest,
+            "min_cka": _lowest(min_cka, thresholds),
             "max_accuracy_drop": max_accuracy_drop,
             "max_class_drop": max_class_drop,
             "max_churn": max_churn,
+            "allow_nan": allow_nan,
         }
-        guarded = [Guarded(model, model, baseline, data, limits | options)]
+        accept = _baseline_command(model, baseline, data, options)
+        guarded = [Guarded(model, model, baseline, data, limits | options, accept=accept)]
     runs = [_run(one, progress) for one in guarded]
-    _write(runs, junit, markdown, as_json)
-    raise typer.Exit(2 if any(run.result is None for run in runs) else int(not all(run.result for run in runs)))
+    _show(runs, as_json)
+    written = [_write(junit, to_junit(runs)), _write(markdown, to_markdown(runs))]
+    raise typer.Exit(_exit_code(runs) or (0 if all(written) else 2))
 
 
 @command("make_baseline")
 def baseline(
+    context: typer.Context,
     model: ModelArgument = None,
     data: Annotated[
         str | None, typer.Option(help="folder of images, .txt .csv .jsonl .npz file, or a sample: of the package")
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="the .safetensors file to write")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="the .safetensors file to write; its folder is made")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="the model's name in messages")] = None,
     float16: Annotated[bool, typer.Option("--float16", help="half the size, for CKA and predictions alone")] = False,
     keep_examples: Annotated[
         bool, typer.Option("--keep-examples", help="store the examples too: checks need no --data")
     ] = False,
-    config: ConfigOption = Path("pyproject.toml"),
+    allow_nan: AllowNanOption = False,
+    config: ConfigOption = DEFAULT,
     **options: Any,
 ) -> None:
     """Save what a model computes now, for later checks; without a model, for all that pyproject.toml guards."""
-    from cka_plugin.regression.guarded import Guarded, read_guarded
-
     progress = options.pop("progress")
-    if model is None:
-        _only_with_a_model(output=output, data=data)
-        guarded = read_guarded(config)
+    if model is None or (output is None and data is None and _guards(config, model)):
+        guarded = _of_project(context, config, model)
     else:
         if data is None or output is None:
             raise ValueError("give --data PATH and -o FILE to make a baseline")
-        options |= {"name": name, "float16": float16, "keep_examples": keep_examples}
+        options |= {"name": name, "float16": float16, "keep_examples": keep_examples, "allow_nan": allow_nan}
         guarded = [Guarded(model, model, output, data, baseline_options=options)]
     for one in guarded:
-        check_writable(one.baseline)
+        folder_for(one.baseline)
     for one in guarded:
         _make(one, progress)
 
 
-def _only_with_a_model(**options: Any) -> None:
-    given = [f"--{key.replace('_', '-')}" for key, value in options.items() if value is not None]
-    if given:
-        raise ValueError(f"{', '.join(given)} needs a model; without one, pyproject.toml says it all")
+# Which models
 
 
-def _run(guarded: Any, progress: bool) -> Any:
+def _guards(config: Path, name: str) -> bool:
+    """Whether a project guards a model of this name."""
+    return config.is_file() and name in [one.name for one in read_guarded(config)]
+
+
+def _of_project(context: typer.Context, config: Path, name: str | None) -> list[Guarded]:
+    """One or all of the models that a project guards, whose options stand in the project's file."""
+    given = [key for key in context.params if getattr(context.get_parameter_source(key), "name", "") == "COMMANDLINE"]
+    unfit = [f"--{key.replace('_', '-')}" for key in given if key not in WITH_A_PROJECT]
+    if unfit:
+        raise ValueError(
+            f"{', '.join(unfit)} needs a model that {config} does not guard: for those that it guards, it says it all"
+        )
+    here = {key: context.params[key] for key in OF_THE_MACHINE if key in given}
+    chosen = read_guarded(config) if name is None else [guarded_by_name(config, name)]
+    return [
+        replace(one, check=one.check | here, baseline_options=one.baseline_options | _of_baselines(here))
+        for one in chosen
+    ]
+
+
+def _of_baselines(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key in TAKES["make_baseline"]}
+
+
+def _lowest(min_cka: float | None, thresholds: Path | None) -> Any:
+    if thresholds is not None:
+        return with_default(read_thresholds(thresholds), min_cka)
+    return DEFAULT_MIN_CKA if min_cka is None else min_cka
+
+
+def _baseline_command(model: str, baseline: Path, data: str | None, options: Mapping[str, Any]) -> str:
+    """The command that makes a baseline anew; what it takes beyond these is said by who made the first one."""
+    words = ["cka-plugin", "baseline", model, "--data", data or "PATH", "-o", str(baseline)]
+    for key in ("labels", "checkpoint"):
+        words += [f"--{key}", str(options[key])] if options.get(key) is not None else []
+    return shlex.join(words + ([] if options.get("pretrained", True) else ["--untrained"]))
+
+
+# Running
+
+
+def _run(guarded: Guarded, progress: bool) -> CheckRun:
     """Check one model; what makes that impossible is kept, so that the other models are still checked."""
-    from cka_plugin.cli.messages import one_line
-    from cka_plugin.regression.check import check as check_model
-    from cka_plugin.regression.junit import CheckRun
-
     start = time.perf_counter()
+    accept = f"If this is what you want, accept it with: {guarded.accept}"
     try:
-        result = check_model(
-            guarded.model,
-            guarded.baseline,
-            guarded.data,
-            name=guarded.name,
-            progress=progress,
-            **guarded.check,
+        loaded = Baseline.load(guarded.baseline)
+    except (ValueError, OSError) as error:
+        return CheckRun(guarded.name, None, one_line(error), accept=f"Make it with: {guarded.accept}")
+    try:
+        result = regression.check(
+            guarded.model, loaded, guarded.data, name=guarded.name, progress=progress, **guarded.check
         )
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
-        return CheckRun(guarded.name, None, one_line(error), time.perf_counter() - start)
-    return CheckRun(guarded.name, result, seconds=time.perf_counter() - start)
+        other = isinstance(error, OtherDataError)
+        return CheckRun(guarded.name, None, one_line(error), time.perf_counter() - start, accept if other else "")
+    return CheckRun(guarded.name, result, "", time.perf_counter() - start, "" if result else accept)
 
 
-def _write(runs: list[Any], junit: Path | None, markdown: Path | None, as_json: bool) -> None:
-    if junit is not None:
-        from cka_plugin.regression.junit import to_junit
-
-        junit.write_text(to_junit(runs), encoding="utf-8")
-    if markdown is not None:
-        parts = [
-            f"### ❌ CKA check: {r.name}: {r.error}\n" if r.result is None else r.result.to_markdown() for r in runs
-        ]
-        markdown.write_text("\n".join(parts), encoding="utf-8")
-    if as_json:
-        print_json(
-            [{"name": run.name, "error": run.error} if run.result is None else run.result.to_dict() for run in runs]
-        )
-    for run in runs:
-        if run.result is not None and not as_json:
-            print(run.result, end="\n\n" if len(runs) > 1 else "\n")
-        elif run.result is None:
-            typer.echo(f"error: {run.name}: {run.error}", err=True)
-
-
-def _make(guarded: Any, progress: bool) -> None:
-    from cka_plugin.regression.baseline import make_baseline
-
+def _make(guarded: Guarded, progress: bool) -> None:
     options = {"name": guarded.name, **guarded.baseline_options}
     if options["name"] is None:
         options.pop("name")
-    made = make_baseline(guarded.model, guarded.data, progress=progress, **options)
+    made = regression.make_baseline(guarded.model, guarded.data, progress=progress, **options)
     made.save(guarded.baseline)
     noise = max((made.floor(layer) for layer in made.noise), default=0.0)
     loss = f", half precision costs {made.storage_loss:.1e}" if made.storage_loss else ""
     print(
-        f"{made!r} written to {guarded.baseline} ({guarded.baseline.stat().st_size / 2**20:.2f} MiB); rounding alone"
-        f" may cost {noise:.1e} of CKA{loss}"
+        for_terminal(
+            f"{made!r} written to {guarded.baseline} ({guarded.baseline.stat().st_size / 2**20:.2f} MiB); rounding"
+            f" alone may cost {noise:.1e} of CKA{loss}"
+        )
     )
+
+
+# What is shown and written
+
+
+def _show(runs: Sequence[CheckRun], as_json: bool) -> None:
+    if as_json:
+        print_json(
+            [{"name": run.name, "error": str(run)} if run.result is None else run.result.to_dict() for run in runs]
+        )
+    for run in runs:
+        if run.result is None:
+            print(f"error: {for_terminal(f'{run.name}: {run}')}", file=sys.stderr)
+        elif not as_json:
+            print(run, end="\n\n" if len(runs) > 1 else "\n")
+
+
+def _write(path: Path | None, text: str) -> bool:
+    """Write a report; one that cannot be written is said, and hides nothing of what was found."""
+    if path is None:
+        return True
+    try:
+        folder_for(path)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return False
+    return True
+
+
+def _exit_code(runs: Sequence[CheckRun]) -> int:
+    """2 where a model could not be checked, else 1 for a regression, else 2 where not all could be judged."""
+    if any(run.result is None for run in runs):
+        return 2
+    if any(run.result is not None and run.result.failures for run in runs):
+        return 1
+    return 0 if all(run.result for run in runs) else 2

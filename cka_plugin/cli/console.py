@@ -8,28 +8,41 @@ from typing import Any
 from cka_plugin.adapters.base import Layer
 from cka_plugin.comparison import Comparison
 from cka_plugin.core import MIN_MINIBATCHES
-from cka_plugin.wording import interval, number
+from cka_plugin.wording import for_terminal, interval, number
 
 
 def show_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None, right: Sequence[int] = ()
 ) -> None:
-    """Print a table; columns whose position is in `right` are set flush right."""
+    """Print a table; columns whose position is in `right` are set flush right. Names in it are text, never markup."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    def text(cell: Any) -> Text:
+        return Text(for_terminal(cell))
 
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
+        title=None if title is None else text(title),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
     )
     for position, column in enumerate(columns):
         # In a narrow terminal names are folded; numbers never are.
         numeric = position in right or "interval" in column
         table.add_column(
-            column, justify="right" if position in right else "left", no_wrap=numeric, overflow="fold", min_width=5
+            text(column),
+            justify="right" if position in right else "left",
+            no_wrap=numeric,
+            overflow="fold",
+            min_width=5,
         )
     for row in rows:
-        table.add_row(*[str(cell) for cell in row])
+        table.add_row(*map(text, row))
     console = Console()
     if not console.is_terminal:  # a pipe has no width
         console = Console(width=max(Console(width=10_000).measure(table).maximum, 20))
@@ -75,7 +88,7 @@ def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
         right=(1, 3, 4),
     )
     if any(match.tied for match in found.matches):
-        print(f"=: a tie: as far as these examples tell, another layer of {b} is as similar")
+        print(f"=: a tie: as far as these examples tell, another layer of {for_terminal(b)} is as similar")
 
 
 def show_comparison(comparison: Comparison) -> None:

@@ -19,6 +19,7 @@ from cka_plugin.cli.app import app
 from cka_plugin.cli.messages import fail, one_line
 from cka_plugin.engine.ranks import process_group, world
 from cka_plugin.warnings import CKAWarning
+from cka_plugin.wording import for_terminal
 
 # click's own exception, which newer versions of typer carry inside
 UsageProblem = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -64,7 +65,7 @@ def _first_rank_prints() -> Iterator[None]:
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any) -> None:
     prefix = "warning" if issubclass(category, CKAWarning) else f"warning ({category.__name__})"
-    print(f"{prefix}: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"{prefix}: {for_terminal(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 if __name__ == "__main__":

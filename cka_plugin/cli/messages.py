@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
+from cka_plugin.wording import for_terminal
+
 
 def one_line(error: BaseException) -> str:
     """An error as one line; those that are not meant for people say what they are."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = for_terminal(" ".join(str(error).split())) or type(error).__name__
+    text = text.replace("allow_nan=True", "--allow-nan")  # as it is written here
     expected = isinstance(error, ValueError | TypeError | RuntimeError | OSError | ImportError)
     return text if expected else f"{type(error).__name__}: {text} (CKA_PLUGIN_DEBUG=1 shows where)"
 
@@ -16,5 +19,6 @@ def one_line(error: BaseException) -> str:
 def fail(message: str, code: int = 2) -> None:
     """One line on standard error, and out."""
     rank = os.environ.get("RANK", "0") if "WORLD_SIZE" in os.environ else "0"
-    print(f"error: {message}" if rank == "0" else f"error on rank {rank}: {message}", file=sys.stderr)
+    where = "error" if rank == "0" else f"error on rank {rank}"
+    print(f"{where}: {for_terminal(message)}", file=sys.stderr)
     sys.exit(code)

@@ -7,12 +7,13 @@ from cka_plugin.data.batches import Batch, Ints
 from cka_plugin.data.fingerprints import rows_of
 from cka_plugin.data.opening import open_data
 from cka_plugin.data.prediction_files import PredictionFile, index_or_name, read_predictions
-from cka_plugin.data.reading import ReadOptions
+from cka_plugin.data.reading import MissingExamplesError, ReadOptions
 from cka_plugin.data.source import Source
 
 __all__ = [
     "Batch",
     "Ints",
+    "MissingExamplesError",
     "PredictionFile",
     "ReadOptions",
     "Source",

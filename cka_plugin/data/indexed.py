@@ -13,7 +13,7 @@ from cka_plugin.adapters.base import Inputs
 from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.batches import DEFAULT_BATCH_SIZE, Batch, Fingerprints, Ints, split
 from cka_plugin.data.labels import label_numbers
-from cka_plugin.data.reading import ReadOptions
+from cka_plugin.data.reading import MissingExamplesError, ReadOptions
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Indexed:
             place = {example: position for position, example in enumerate(self.ids)}
             unknown = [example for example in ids if example not in place]
             if unknown:
-                raise ValueError(
+                raise MissingExamplesError(
                     f"{self.what} lacks {len(unknown)} of the {len(ids)} examples to compare on, such as {unknown[0]!r}"
                 )
             order = np.array([place[example] for example in ids], dtype=np.int64)

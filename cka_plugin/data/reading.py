@@ -9,6 +9,10 @@ from cka_plugin.data.batches import Ints
 from cka_plugin.options import Options, check_option
 
 
+class MissingExamplesError(ValueError):
+    """The data lack examples that they are to be read like."""
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """How to read.

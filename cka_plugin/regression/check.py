@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cka_plugin.data import MissingExamplesError
 from cka_plugin.models import names as models
 from cka_plugin.options import Options
 from cka_plugin.regression.baseline import Baseline, represent_as
@@ -24,6 +24,7 @@ from cka_plugin.regression.limits import Limits
 from cka_plugin.regression.notes import changed_preparation, notes_on, passed_over
 from cka_plugin.regression.predictions import judge_predictions
 from cka_plugin.regression.result import CheckResult, LayerCheck
+from cka_plugin.regression.stored import OtherDataError
 from cka_plugin.regression.structure import new_block_structure
 from cka_plugin.regression.thresholds import check_noise, thresholds_of
 from cka_plugin.representation import Representation, check_comparable
@@ -37,13 +38,13 @@ def check(
     model: Any,
     baseline: Baseline | Representation | str | os.PathLike[str],
     data: Any = None,
-    min_cka: float | Mapping[str, float] = 0.99,
+    min_cka: float | Mapping[str, float] = Limits.min_cka,
     *,
     labels: Any = None,
-    max_accuracy_drop: float | None = 0.01,
-    max_class_drop: float | None = 0.1,
-    max_churn: float | None = 0.05,
-    block_structure: bool = True,
+    max_accuracy_drop: float | None = Limits.max_accuracy_drop,
+    max_class_drop: float | None = Limits.max_class_drop,
+    max_churn: float | None = Limits.max_churn,
+    block_structure: bool = Limits.block_structure,
     allow_nan: bool = False,
     match: str = "content",
     level: float = 0.95,
@@ -128,7 +129,10 @@ def check(
     }
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CKAWarning)
-        made = _represent(model, loaded, data, name, run)
+        try:
+            made = _represent(model, loaded, data, name, run)
+        except MissingExamplesError as error:
+            raise OtherDataError(f"the data are not those of {source}, so nothing can be judged: {error}") from error
     said = _passed_on(caught)
     _check_examples(loaded, made, match, source)
 
@@ -167,12 +171,12 @@ def check(
 
 
 def _open(baseline: Any) -> tuple[str, Baseline]:
-    if isinstance(baseline, Baseline):
-        return f"the baseline of {baseline.name}", baseline
     if isinstance(baseline, Representation):
-        return f"the baseline of {baseline.name}", Baseline.of(baseline)
-    if isinstance(baseline, str | os.PathLike):
-        return Path(baseline).name, Baseline.load(baseline)
+        baseline = Baseline.of(baseline)
+    elif isinstance(baseline, str | os.PathLike):
+        baseline = Baseline.load(baseline)
+    if isinstance(baseline, Baseline):
+        return baseline.source or f"the baseline of {baseline.name}", baseline
     raise TypeError(
         f"a baseline is a file, a Baseline or a Representation; given {type(baseline).__name__}: make one with"
         " make_baseline"
@@ -202,11 +206,11 @@ def _check_examples(baseline: Baseline, made: Representation, match: str, source
     reference = baseline.representation
     a, b = reference.fingerprints, made.fingerprints
     if match == "content" and len(a) == len(b) and not np.array_equal(a, b) and np.array_equal(np.sort(a), np.sort(b)):
-        raise ValueError(
+        raise OtherDataError(
             f"the data hold the examples of {source} in another order (a loader that shuffles?): give the data set"
             " itself or shuffle=False, as when the baseline was made"
         )
     try:
         check_comparable(reference.renamed("the baseline"), made.renamed("the model"), match)
     except ValueError as error:
-        raise ValueError(f"the data are not those of {source}, so nothing can be judged: {error}") from error
+        raise OtherDataError(f"the data are not those of {source}, so nothing can be judged: {error}") from error

@@ -15,7 +15,7 @@ from cka_plugin.regression.result import LayerCheck
 GRADUAL = 0.9  # a model whose every layer stays above this has been disturbed a little everywhere, not rebuilt
 UNJUDGED = (
     "What cannot be judged has not passed: make the baseline anew of a model without such layers, or pass over what its"
-    " baseline could not judge either with allow_nan=True."
+    " baseline could not judge either with allow_nan=True (--allow-nan)."
 )
 APART = 10.0  # layers whose 1 - CKA is so many times that of all others stand apart
 

@@ -14,17 +14,23 @@ Paths are relative to the file.
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from cka_plugin.options import TAKES
+from cka_plugin.regression.limits import Limits
+from cka_plugin.wording import listed
+
+DEFAULT = Path("pyproject.toml")
 PATHS = ("baseline", "data", "labels", "checkpoint")
-CHECK = {"min_cka", "thresholds", "max_accuracy_drop", "max_class_drop", "max_churn", "block_structure", "match"}
-RUN = {"labels", "checkpoint", "device", "precision", "on_error"}
-BASELINE = {"granularity", "batch_size", "max_examples", "float16", "keep_examples", "pooling", "seed"}
-KNOWN = {"model", "baseline", "data"} | CHECK | RUN | BASELINE
+_NOT_IN_TOML = {"transforms", "progress"}  # a function, and what the command line says
+CHECK = {"thresholds", "allow_nan", *TAKES["check"], *(each.name for each in fields(Limits))} - _NOT_IN_TOML
+BASELINE = {"float16", "keep_examples", "allow_nan", *TAKES["make_baseline"]} - _NOT_IN_TOML
+KNOWN = {"model", "baseline", "data"} | CHECK | BASELINE
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Guarded:
         data: as for `represent`; None where the baseline holds the examples.
         check: further arguments of `check`.
         baseline_options: further arguments of `make_baseline`.
+        accept: the command that makes its baseline anew, of what it computes now.
     """
 
     name: str
@@ -46,6 +53,7 @@ class Guarded:
     data: Any = None
     check: dict[str, Any] = field(default_factory=dict)
     baseline_options: dict[str, Any] = field(default_factory=dict)
+    accept: str = ""
 
 
 def read_guarded(path: Path) -> list[Guarded]:
@@ -63,6 +71,18 @@ def read_guarded(path: Path) -> list[Guarded]:
     return [_guarded(path, name, {**common, **own}) for name, own in models.items()]
 
 
+def guarded_by_name(path: Path, name: str) -> Guarded:
+    """One of the guarded models of a `pyproject.toml`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_guarded`; and where none has this name.
+    """
+    guarded = {one.name: one for one in read_guarded(path)}
+    if name not in guarded:
+        raise ValueError(f"{path} guards no {name!r}: it guards {listed(list(guarded))}")
+    return guarded[name]
+
+
 def _guarded(path: Path, name: str, table: Mapping[str, Any]) -> Guarded:
     values = {key.replace("-", "_"): value for key, value in table.items()}
     unknown = sorted(set(values) - KNOWN)
@@ -78,13 +98,14 @@ def _guarded(path: Path, name: str, table: Mapping[str, Any]) -> Guarded:
             values[key] = str(path.parent / values[key])
     if isinstance(values.get("thresholds"), str):
         values["thresholds"] = read_thresholds(path.parent / values["thresholds"])
-    check = {key: values[key] for key in CHECK | RUN if key in values}
+    check = {key: values[key] for key in CHECK if key in values}
     if "thresholds" in check:
         check["min_cka"] = with_default(check.pop("thresholds"), check.get("min_cka"))
-    options = {key: values[key] for key in BASELINE | RUN if key in values}
+    options = {key: values[key] for key in BASELINE if key in values}
     model = values["model"]
     model = str(path.parent / model) if (path.parent / model).exists() else model
-    return Guarded(name, model, Path(values["baseline"]), values.get("data"), check, options)
+    accept = shlex.join(["cka-plugin", "baseline", name, *([] if path == DEFAULT else ["--config", str(path)])])
+    return Guarded(name, model, Path(values["baseline"]), values.get("data"), check, options, accept)
 
 
 def read_thresholds(path: Path) -> dict[str, float]:

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
-from cka_plugin.regression.result import CheckResult, LayerCheck
+from cka_plugin.regression.layers import layer_sentence
+from cka_plugin.regression.result import LayerCheck
+from cka_plugin.regression.runs import CheckRun
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # by XML 1.0
-
-
-@dataclass(frozen=True)
-class CheckRun:
-    """One model that was checked, or could not be.
-
-    Attributes:
-        name: of the model.
-        result: None where it could not be judged.
-        error: why not.
-        seconds: how long it took.
-    """
-
-    name: str
-    result: CheckResult | None
-    error: str = ""
-    seconds: float = 0.0
 
 
 def to_junit(runs: Sequence[CheckRun]) -> str:
@@ -52,15 +36,16 @@ def _add_suite(root: ElementTree.Element, run: CheckRun, now: str) -> None:
         ElementTree.SubElement(case, "error", message=_clean(run.error), type="error").text = _clean(run.error)
     else:
         for row in run.result.layers:
-            case = _add_case(suite, run, f"layer {row.name}", 0.0)
-            if not row.passed:
-                _add_failure(case, _sentence(run.result, row), str(run.result))
-        rest = [text for text in run.result.failures if not text.startswith("layer ")]
+            _add_layer(suite, run, row)
+        of_layers = {layer_sentence(row) for row in run.result.layers}
         case = _add_case(suite, run, "predictions and structure", run.seconds)
-        if rest:
-            _add_failure(case, rest[0], "\n".join([*rest, "", str(run.result)]))
+        for kind, sentences in (("failure", run.result.failures), ("error", run.result.inconclusive)):
+            rest = [text for text in sentences if text not in of_layers]
+            if rest:
+                _add_outcome(case, kind, rest[0], "\n".join([*rest, "", str(run)]))
     counts = {"failures": len(suite.findall("testcase/failure")), "errors": len(suite.findall("testcase/error"))}
-    for key, count in {"tests": len(suite.findall("testcase")), **counts, "skipped": 0}.items():
+    counts["skipped"] = len(suite.findall("testcase/skipped"))
+    for key, count in {"tests": len(suite.findall("testcase")), **counts}.items():
         suite.set(key, str(count))
 
 
@@ -69,13 +54,21 @@ def _add_case(suite: ElementTree.Element, run: CheckRun, name: str, seconds: flo
     return ElementTree.SubElement(suite, "testcase", attributes)
 
 
-def _add_failure(case: ElementTree.Element, message: str, text: str) -> None:
-    ElementTree.SubElement(case, "failure", message=_clean(message), type="regression").text = _clean(text)
+def _add_layer(suite: ElementTree.Element, run: CheckRun, row: LayerCheck) -> None:
+    case, sentence = _add_case(suite, run, f"layer {row.name}", 0.0), layer_sentence(row)
+    if run.result is None or row.passed:
+        return
+    if not row.inconclusive:
+        _add_outcome(case, "failure", sentence, str(run))
+    elif sentence in run.result.inconclusive:
+        _add_outcome(case, "error", sentence, str(run))
+    else:  # passed over, as allow_nan says
+        _add_outcome(case, "skipped", sentence, sentence)
 
 
-def _sentence(result: CheckResult, row: LayerCheck) -> str:
-    starts = (f"layer {row.name}:", f"layer {row.name} (")
-    return next(text for text in result.failures if text.startswith(starts))
+def _add_outcome(case: ElementTree.Element, kind: str, message: str, text: str) -> None:
+    outcome = {"failure": "regression", "error": "inconclusive", "skipped": "not judged"}[kind]
+    ElementTree.SubElement(case, kind, message=_clean(message), type=outcome).text = _clean(text)
 
 
 def _clean(text: str) -> str:

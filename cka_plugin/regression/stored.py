@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from cka_plugin.regression.kept_examples import as_arrays, from_arrays
 from cka_plugin.regression.noise import floor_of
 from cka_plugin.representation import Representation, files
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+class OtherDataError(ValueError):
+    """The data are not those of the baseline: only a baseline of them could judge."""
+
 
 _KEY = "baseline"  # of the facts below in a representation's options
 
@@ -29,6 +32,7 @@ class Baseline:
         storage_loss: the largest 1 - CKA of a layer that storing it in half precision cost; 0 for float32.
         environment: versions and device it was made with.
         examples: the examples themselves where they were kept, as `data` for `represent`; else None.
+        source: what messages call it: the name of its file.
     """
 
     representation: Representation
@@ -37,6 +41,7 @@ class Baseline:
     storage_loss: float = 0.0
     environment: dict[str, str] = field(default_factory=dict)
     examples: Any = None
+    source: str = ""
 
     @property
     def name(self) -> str:
@@ -68,7 +73,8 @@ class Baseline:
             ValueError: it is truncated, not ours, or of a newer format.
         """
         representation, attached = Representation.load(path), files.read(path).attached
-        return replace(Baseline.of(representation), examples=from_arrays(attached) if attached else None)
+        kept = from_arrays(attached) if attached else None
+        return replace(Baseline.of(representation), examples=kept, source=Path(path).name)
 
     @staticmethod
     def of(representation: Representation) -> Baseline:

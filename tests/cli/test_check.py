@@ -17,7 +17,8 @@ import xmlschema
 
 import cka_plugin as cka
 from cka_plugin.cli.main import main
-from cka_plugin.regression.junit import CheckRun, to_junit
+from cka_plugin.regression.junit import to_junit
+from cka_plugin.regression.runs import CheckRun
 from tests.support import ROOT
 from tests.support.nets import ConvNet, images
 
@@ -94,7 +95,7 @@ def test_a_regression_is_exit_code_1_and_reported_everywhere(command, narrow: Pa
         (("check",), "no such file: pyproject.toml"),
         (("check", "--min-cka", "0.9"), "--min-cka needs a model"),
         (("baseline", "sample:narrow"), "give --data PATH and -o FILE"),
-        (("baseline", "sample:narrow", *DATA, "-o", "no/b.safetensors"), "the folder no does not exist"),
+        (("baseline", "sample:narrow", *DATA, "-o", "/proc/no/b.safetensors"), "the folder /proc/no cannot be made"),
     ],
 )
 def test_what_cannot_be_judged_is_exit_code_2_and_one_line(
@@ -192,6 +193,134 @@ def test_a_configuration_that_means_nothing_is_an_error(command, toml: str, mess
     code, _, errors = command("check")
     assert code == 2
     assert message in errors
+
+
+# How to accept
+
+
+def test_the_way_to_accept_stands_in_every_failure(command, narrow: Path) -> None:
+    made = f"cka-plugin baseline sample:wide --data sample:digits -o {narrow}"
+    code, out, _ = command("check", "sample:wide", "--baseline", narrow, *DATA, "--markdown", "out.md")
+    assert code == 1
+    assert out.strip().endswith(f"If this is what you want, accept it with: {made}")
+    assert "accept it with" in Path("out.md").read_text(encoding="utf-8")
+    code, _, errors = command("check", "sample:narrow", "--baseline", narrow, "--data", "sample:photos", "-q")
+    assert code == 2
+    assert "the data are not those of narrow.safetensors" in errors
+    assert "accept it with: cka-plugin baseline sample:narrow --data sample:photos -o" in errors
+    code, _, errors = command("check", "sample:narrow", "--baseline", "no.safetensors", *DATA, "--untrained")
+    assert (
+        "Make it with: cka-plugin baseline sample:narrow --data sample:digits -o no.safetensors --untrained" in errors
+    )
+
+
+def test_one_model_of_pyproject_is_picked_by_its_name(command, tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "pyproject.toml", tmp_path)
+    code, out, _ = command("baseline", "narrow", "-q")
+    assert (code, out.count("written to")) == (0, 1)
+    code, out, _ = command("check", "narrow", "-q", "--device", "cpu")
+    assert (code, out.count("passed")) == (0, 1)
+    code, _, errors = command("check", "wide", "-q")
+    assert code == 2
+    assert "no such file: wide.cka.safetensors. Make it with: cka-plugin baseline wide" in errors
+    code, _, errors = command("check", "narrow", "-q", "--max-churn", "0.5")
+    assert code == 2
+    assert "--max-churn needs a model that pyproject.toml does not guard" in errors
+    code, _, errors = command("check", "slim", "-q")
+    assert code == 2
+    assert "or the name of a model that pyproject.toml guards" in errors
+
+
+def test_folders_are_made(command) -> None:
+    assert command("baseline", "sample:narrow", *DATA, "-o", "new/folder/b.safetensors")[0] == 0
+    code, _, _ = command(
+        "check", "sample:narrow", *DATA, "--baseline", "new/folder/b.safetensors", "--junit", "reports/here/a.xml"
+    )
+    assert code == 0
+    SCHEMA.validate("reports/here/a.xml")
+
+
+def test_a_report_that_cannot_be_written_hides_nothing(command, narrow: Path) -> None:
+    Path("file").write_text("no folder")
+    report = ("--junit", "file/out.xml", "--markdown", "/proc/no/out.md")
+    code, out, errors = command("check", "sample:wide", "--baseline", narrow, *DATA, *report)
+    assert code == 1
+    assert "FAILED" in out
+    assert "error: cannot write file/out.xml" in errors
+    assert "error: cannot write /proc/no/out.md" in errors
+    code, out, errors = command("check", "sample:narrow", "--baseline", narrow, *DATA, *report)
+    assert code == 2  # it passed, but what was asked for is not there
+    assert "passed" in out
+
+
+# What cannot be judged
+
+
+BROKEN = """
+import torch
+from torch import nn
+def build():
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    generator = torch.Generator().manual_seed(0)
+    for p in net.parameters():
+        p.data.normal_(generator=generator)
+    net[2].weight.data[0] = float("nan")
+    return net
+"""
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    import numpy as np
+
+    Path("broken_net.py").write_text(BROKEN)
+    np.save("x.npy", np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32))
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    return "python:broken_net:build", "--data", "x.npy", "-q"
+
+
+@pytest.mark.filterwarnings("ignore:.*CKA is NaN")
+def test_what_cannot_be_judged_is_exit_code_2_by_name(command, broken: tuple[str, ...]) -> None:
+    code, _, errors = command("baseline", *broken, "-o", "nan.safetensors")
+    assert code == 2
+    assert "store what there is with --allow-nan" in errors
+    assert not Path("nan.safetensors").exists()
+    assert command("baseline", *broken, "-o", "nan.safetensors", "--allow-nan")[0] == 0
+    code, out, _ = command("check", *broken, "--baseline", "nan.safetensors", "--junit", "nan.xml")
+    assert code == 2
+    assert "inconclusive" in out
+    SCHEMA.validate("nan.xml")
+    suite = ElementTree.parse("nan.xml").getroot()[0]
+    assert int(suite.attrib["errors"]) == len(suite.findall("testcase/error")) > 0
+    assert int(suite.attrib["failures"]) == 0
+    arguments = ("--baseline", "nan.safetensors", "--allow-nan", "--junit", "nan.xml")
+    code, out, _ = command("check", *broken, *arguments)
+    assert code == 0
+    assert "not judged" in out
+    assert int(ElementTree.parse("nan.xml").getroot()[0].attrib["skipped"]) > 0
+    SCHEMA.validate("nan.xml")
+
+
+# Names are data
+
+
+def test_names_do_nothing_to_a_terminal_or_a_log(command, narrow: Path) -> None:
+    name = "x[/red]y\x1b[31m\n::error::gone\n|<b>"
+    copy = cka.load(narrow).renamed(name)
+    copy.save("named.safetensors")
+    arguments = ("check", "sample:wide", *DATA, "--baseline", "named.safetensors", "--markdown", "out.md")
+    code, out, _ = command(*arguments)
+    assert code == 1
+    code, out, errors = command("check", "named.safetensors", "--baseline", "gone.safetensors")
+    toml = f"[tool.cka-plugin.models.{json.dumps(name)}]\nmodel = 'sample:wide'\nbaseline = 'named.safetensors'\n"
+    Path("pyproject.toml").write_text(toml + "data = 'sample:digits'\n")
+    code, out, errors = command("check", "-q", "--markdown", "out.md")
+    assert code == 1
+    for text in (out, errors, Path("out.md").read_text(encoding="utf-8")):
+        assert "\x1b" not in text
+        assert not any(line.startswith("::") for line in text.splitlines())
+    assert "<b>" not in Path("out.md").read_text(encoding="utf-8").replace("\\<b\\>", "")
+    assert "x[/red]y" in out
 
 
 # JUnit
