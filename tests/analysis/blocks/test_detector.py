@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from cka_plugin.analysis.blocks.detector import BlockStructure, block_structure, find_block_structure
-from cka_plugin.analysis.blocks.runs import shortest_run, similar_runs
-from cka_plugin.analysis.blocks.uniqueness import compare_blocks
 from cka_plugin.analysis.components.dominance import cka_without_dominant_examples
 from cka_plugin.analysis.components.first_component import FirstComponent, first_component
-from cka_plugin.analysis.components.principal import components, squared_cosines
 from cka_plugin.analysis.grams import cka_sums
 from tests.support.planted import (
     CONTROLS,
@@ -31,15 +25,6 @@ from tests.support.planted import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Thousands of small decompositions: threads only get in one another's way."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def places(structure: BlockStructure) -> list[tuple[int, int]]:
     return [(block.start, block.stop) for block in structure.blocks]
 
@@ -51,9 +36,6 @@ def assert_found(structure: BlockStructure, made: MadeNetwork) -> None:
         assert any(abs(start - a) <= 1 and abs(stop - b) <= 1 for a, b in places(structure)), (
             f"{made.runs}: {structure}"
         )
-
-
-# --- block structure where there is one
 
 
 @pytest.mark.parametrize("share", [0.4, 0.6, 0.9])
@@ -139,9 +121,6 @@ def test_the_evidence_of_a_strong_block_is_reported() -> None:
     assert structure.first_component_cosine.shape == structure.matrix_without_first_component.shape == (20, 20)
 
 
-# --- controls: no network without block structure is called strong
-
-
 @pytest.mark.parametrize("kind", CONTROLS)
 def test_no_control_is_called_strong(kind: str) -> None:
     for seed in range(6):
@@ -225,27 +204,6 @@ def test_a_network_alike_throughout_is_at_most_weak() -> None:
     assert alone.reason.startswith("All layers are alike (CKA of 0.95")
 
 
-@pytest.mark.parametrize("layers", [8, 12, 40])
-def test_drift_of_any_pace_and_shape_has_no_runs(layers: int) -> None:
-    distance = np.abs(np.subtract.outer(np.arange(layers), np.arange(layers)))
-    for scale in np.geomspace(0.5, 128, 25):
-        for shape in (np.exp(-distance / scale), np.exp(-((distance / scale) ** 2)), 1 / (1 + distance / scale)):
-            assert [run for run in similar_runs(shape) if not math.isnan(run.contrast)] == []
-
-
-def test_contrast_compares_with_layers_inside_at_the_same_distance() -> None:
-    """Inside, CKA falls by 0.02 a layer; across either end by another 0.6, so that is the contrast."""
-    distance = np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
-    inside = (np.arange(12) >= 4) & (np.arange(12) < 10)
-    matrix = 1 - 0.02 * distance - np.where(inside[:, None] == inside, 0, 0.6)
-    (run,) = (run for run in similar_runs(matrix) if run.start == 4)
-    assert (run.start, run.stop) == (4, 10)
-    assert run.contrast == pytest.approx(0.6)
-
-
-# --- sizes, dead layers, passes
-
-
 @pytest.mark.parametrize(("layers", "run"), [(8, (2, 6)), (60, (20, 41)), (400, (150, 260))])
 def test_8_to_400_layers(layers: int, run: tuple[int, int]) -> None:
     made = planted(np.random.default_rng(7), layers, [run], examples=64, width=48, share=0.8, keep=0.6)
@@ -286,10 +244,6 @@ def test_a_network_of_dead_layers_has_no_block() -> None:
     assert "Only 0 layers" in structure.reason
 
 
-def test_the_shortest_run_is_3_layers_and_15_percent() -> None:
-    assert [shortest_run(layers) for layers in (3, 8, 20, 21, 40, 400)] == [3, 3, 3, 4, 6, 60]
-
-
 def test_a_warning_says_where_most_minibatches_hold_fewer_than_two_dominant_examples() -> None:
     rng = np.random.default_rng(11)
     scores = np.zeros(512)
@@ -308,9 +262,6 @@ def test_a_warning_says_where_most_minibatches_hold_fewer_than_two_dominant_exam
     assert block_structure(spread.represent(64)).warnings == []
 
 
-# --- dominant examples left out, uniqueness between models
-
-
 def test_a_block_is_gone_without_its_dominant_examples() -> None:
     made = planted(np.random.default_rng(12), 12, [(3, 9)], width=64, share=0.8, dominant=12, keep=0.6)
     representation = made.represent()
@@ -323,61 +274,6 @@ def test_a_block_is_gone_without_its_dominant_examples() -> None:
     for fraction in (0.05, 0.10):
         assert find_block_structure(matrices[fraction]).verdict == "none"
         assert matrices[fraction][inside][0, -1] < 0.2
-
-
-def test_blocks_of_two_models_are_told_alike_or_unlike() -> None:
-    rng = np.random.default_rng(13)
-    first = planted(rng, 12, [(3, 9)], examples=256, width=64, share=0.8, keep=0.6)
-    common = [x + 0.3 * fresh(rng, 256, 64) for x in first.layers]
-    outside = [0, 1, 2, 9, 10, 11]
-    for alike in (True, False):
-        other = planted(rng, 12, [(3, 9)], examples=256, width=64, share=0.8, keep=0.6)
-        for layer in range(12) if alike else outside:
-            other.layers[layer] = common[layer]
-        a, b = first.represent(), other.represent()
-        cosine = squared_cosines(components(a), components(b))
-        found = compare_blocks(block_structure(a), block_structure(b), cka_sums(a, b).cka(), cosine)
-        assert len(found.pairs) == 1
-        assert found.alike is found.pairs[0].alike is alike
-        assert (found.pairs[0].first_component_cosine > 0.8) is alike
-        assert found.outside > 0.7
-        assert ("alike" if alike else "unlike") in found.reason
-        assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["alike"] is alike
-        assert list(found.to_frame()["between"]) == [found.pairs[0].between]
-        assert "blocks.3 .. blocks.8" in repr(found)
-
-
-def test_models_without_blocks_have_none_to_compare() -> None:
-    distance = np.abs(np.subtract.outer(np.arange(9), np.arange(9)))
-    drift = find_block_structure(0.8**distance)
-    found = compare_blocks(drift, drift, drift.matrix)
-    assert (found.pairs, found.alike) == ([], False)
-    assert found.outside == pytest.approx(1)
-    assert found.reason.startswith("Neither model")
-    with pytest.raises(ValueError, match="layers of a by layers of b"):
-        compare_blocks(drift, drift, np.eye(8))
-
-
-# --- results, errors
-
-
-def test_results_are_json_safe_and_readable() -> None:
-    made = planted(np.random.default_rng(14), 10, [(3, 8)], examples=128, width=48, share=0.8, keep=0.6)
-    representation = made.represent(32)
-    for vectors in representation.vectors:
-        vectors[9] = np.nan
-    structure = block_structure(representation)
-    record = json.loads(json.dumps(structure.to_dict(), allow_nan=False))
-    assert record["verdict"] == "strong"
-    assert record["matrix"][9][0] is None
-    assert record["blocks"][0]["dominant_examples"][0].startswith("example-")
-    frame = structure.to_frame()
-    assert list(frame["start"]) == [3]
-    assert "dominant_examples" not in frame
-    text = repr(structure)
-    assert text.startswith("Block structure: strong. Layers blocks.3 to blocks.7 (5 of 10) are alike")
-    assert "blocks.3 .. blocks.7" in text
-    assert repr(structure.blocks[0]).startswith("Block(strong, blocks.3 to blocks.7")
 
 
 def test_wrong_input_is_refused_with_what_was_expected() -> None:
