@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Adapter, Inputs, Layer, Preparation
 from cka_plugin.adapters.modules import layer_within
+from cka_plugin.adapters.transformers.tuned import CONFIGURATION
 
 
 class TransformersAdapter(Adapter):
@@ -29,9 +30,9 @@ class TransformersAdapter(Adapter):
         return modeling is not None and isinstance(model, modeling.PreTrainedModel)
 
     def knows(self, name: str) -> bool:
-        """A local folder with a `config.json`, or what looks like `owner/model`; model types go by the prefix `hf:`."""
+        """A local folder of a model or a PEFT adapter, or what looks like `owner/model`; model types go by `hf:`."""
         if Path(name).is_dir():
-            return (Path(name) / "config.json").is_file()
+            return any((Path(name) / file).is_file() for file in ("config.json", CONFIGURATION))
         owner, slash, model = name.partition("/")
         return bool(slash and owner and model) and "/" not in model and not name.startswith((".", "~", "/"))
 

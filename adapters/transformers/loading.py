@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from cka_plugin.adapters.hub import reachable
+from cka_plugin.adapters.transformers.tuned import build_tuned, is_tuned
 from cka_plugin.adapters.weights import read_state_dict
 
 HUB_KWARGS = ("revision", "trust_remote_code", "token", "cache_dir", "local_files_only", "subfolder")
@@ -28,7 +29,8 @@ def build(name: str, *, pretrained: bool, checkpoint: str | None, **model_kwargs
 
     Args:
         name: a local folder, `owner/model` or an old short name of the hub; where no weights are to be loaded from
-            there, also a model type (`bert`: its default configuration).
+            there, also a model type (`bert`: its default configuration). A folder that PEFT saved is its base model
+            with what was learned beside it.
         pretrained: load the weights; otherwise build the architecture from its configuration.
         checkpoint: a local `.safetensors`, `.pth` or `.bin` state dict to take the weights from instead.
         model_kwargs: with weights what `from_pretrained` takes (`revision`, `dtype`, `attn_implementation`, ...);
@@ -41,8 +43,29 @@ def build(name: str, *, pretrained: bool, checkpoint: str | None, **model_kwargs
     """
     name = name.removeprefix("hf:")
     model_kwargs.setdefault("trust_remote_code", False)
+    folder = Path(name).expanduser()
+    if is_tuned(folder):
+        if checkpoint is not None:
+            raise ValueError(f"{folder} holds a PEFT adapter and is its own checkpoint: leave checkpoint= out")
+
+        def base(name: str, kind: str | None) -> nn.Module:
+            with warnings.catch_warnings():
+                if kind is not None:  # the adapter brings the head that the base lacks
+                    warnings.filterwarnings("ignore", "not in the checkpoint")
+                return _whole(name, pretrained, None, model_kwargs, kind)
+
+        return build_tuned(folder, pretrained, base)
+    return _whole(name, pretrained, checkpoint, model_kwargs)
+
+
+def _whole(
+    name: str, pretrained: bool, checkpoint: str | None, model_kwargs: dict[str, Any], kind: str | None = None
+) -> nn.Module:
+    """A model that is no adapter of another, of the class (`AutoModelFor...` too) named, or of that of its folder."""
     state = None if checkpoint is None else read_state_dict(checkpoint)
     source, config = _configuration(name, pretrained and checkpoint is None, model_kwargs)
+    if kind is not None:
+        config.architectures = [_concrete(kind, config)]
     if state is not None:
         model = _from_state_dict(config, state, str(checkpoint), model_kwargs)
     elif pretrained:
@@ -96,8 +119,6 @@ def _check_folder(folder: Path) -> None:
         raise FileNotFoundError(f"no such folder: {folder} (a Hugging Face model folder holds config.json and weights)")
     if (folder / "config.json").is_file():
         return
-    if (folder / "adapter_config.json").is_file():
-        raise ValueError(f"{folder} holds a PEFT adapter, not a whole model: load it with peft, and pass the module")
     raise FileNotFoundError(f"{folder} holds no config.json: it is no Hugging Face model folder")
 
 
@@ -117,6 +138,17 @@ def _reach_hub(name: str, kwargs: MutableMapping[str, Any]) -> None:
             f"cache: {WAY_OUT}"
         )
     kwargs["local_files_only"] = True
+
+
+def _concrete(kind: str, config: Any) -> str:
+    """The name of a model class: an Auto class stands for that of the configuration's type."""
+    import transformers
+
+    mapping = getattr(getattr(transformers, kind, None), "_model_mapping", None)
+    if mapping is None:
+        return kind
+    found = mapping[type(config)]
+    return str((found[0] if isinstance(found, tuple | list) else found).__name__)
 
 
 def _model_class(config: Any, kwargs: Mapping[str, Any]) -> Any:
