@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cka_plugin.comparison import Comparison
+from cka_plugin.comparison import KIND, Comparison
 from cka_plugin.data import ReadOptions, open_data
 from cka_plugin.engine import ranks as distributed
 from cka_plugin.engine import run as engine
@@ -200,14 +200,10 @@ def load(path: str | os.PathLike[str]) -> Representation | Comparison:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is truncated, not ours, or of a newer format.
+        ValueError: it is truncated, damaged, not ours, or of a newer format.
     """
     saved = files.read(path)
-    with files.naming(path):
-        representations = [Representation.from_record(record) for record in saved.records]
-        if saved.kind == "comparison":
-            return Comparison(representations, estimator=saved.notes["estimator"], match=saved.notes["match"])
-        return representations[0]
+    return Comparison.of_file(saved, path) if saved.kind == KIND else Representation.of_file(saved, path)
 
 
 def _run(

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.levels.chance import ChanceLevel
     from cka_plugin.analysis.statistics.permutation import PermutationTest
 
+KIND = "comparison"  # of file
+
 
 class Comparison:
     """The similarity of every layer of every model with every other, and what else their representations say.
@@ -528,7 +530,18 @@ class Comparison:
         """Write one `.safetensors` file with all representations, atomically; `cka_plugin.load` reads it."""
         records = [representation.to_record() for representation in self.representations.values()]
         notes = {"match": self.match, "estimator": self.estimator}
-        return files.write(path, files.Saved("comparison", records, notes))
+        return files.write(path, files.Saved(KIND, records, notes))
+
+    @staticmethod
+    def of_file(saved: files.Saved, path: str | os.PathLike[str]) -> Comparison:
+        """What `save` wrote at `path`, once the file has been read; `cka_plugin.load` does both.
+
+        Raises:
+            ValueError: it contradicts itself.
+        """
+        with files.naming(path):
+            representations = [Representation.from_record(record) for record in saved.records]
+            return Comparison(representations, estimator=saved.notes["estimator"], match=saved.notes["match"])
 
     def __repr__(self) -> str:
         first = self[self.names[0]]

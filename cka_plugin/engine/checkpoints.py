@@ -2,12 +2,10 @@
 
 The folder holds `run.json` (how the data are read and the models run), and for each model a folder with `model.json`
 (its layers and a hash of its weights), `layers.json` (those that fired), and one `.safetensors` file a finished
-minibatch.
-Every file is written atomically, so whatever exists is whole. What is kept is what the forward pass left, before
-anything is
-added up: going on gives the same bits as one undisturbed run. A shard or a rank of many processes keeps its minibatches
-in the
-same folder.
+minibatch. Every file is written atomically, so whatever exists is whole; checksums, and in each minibatch its number
+and a hash of the run and model that it is of, show what was damaged or put there since. What is kept is what the
+forward pass left, before anything is added up: going on gives the same bits as one undisturbed run. A shard or a rank
+of many processes keeps its minibatches in the same folder.
 """
 
 from __future__ import annotations
@@ -17,31 +15,22 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.capture.hooks import Captured
 from cka_plugin.data import Batch
+from cka_plugin.engine.finished import VERSION, Finished, read_finished, write_finished
+from cka_plugin.engine.hashes import hash_of, weights_hash
 from cka_plugin.models.subject import Subject
-from cka_plugin.storage.tensorfile import read_tensors, write_atomically, write_tensors
+from cka_plugin.storage import MALFORMED, write_atomically
 
-VERSION = 1
 ABANDONED = 600  # seconds after which a temporary file is no longer being written by anybody
-_ARRAYS = ("vectors", "diagonals", "exponents", "logits")
-
-
-@dataclass(frozen=True)
-class Finished:
-    """One finished minibatch of one model: its examples (without their content) and what the forward pass left."""
-
-    batch: Batch
-    captured: Captured
 
 
 class Checkpoint:
@@ -58,8 +47,9 @@ class Checkpoint:
 
     def __init__(self, folder: str | os.PathLike[str], run: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
+        self.run = {"version": VERSION, **run}
         self.folder.mkdir(parents=True, exist_ok=True)
-        _agree(self.folder / "run.json", {"version": VERSION, **run}, f"checkpoint_dir {self.folder}")
+        _agree(self.folder / "run.json", self.run, f"checkpoint_dir {self.folder}")
 
     def of_model(self, subject: Subject) -> ModelCheckpoint:
         """The part of one model.
@@ -69,7 +59,7 @@ class Checkpoint:
         """
         readable = re.sub(r"[^\w.-]+", "_", subject.name)[:60]
         unique = hashlib.blake2b(subject.name.encode("utf-8"), digest_size=4).hexdigest()
-        return ModelCheckpoint(self.folder / f"{readable}-{unique}", subject)
+        return ModelCheckpoint(self.folder / f"{readable}-{unique}", subject, self.run)
 
 
 class ModelCheckpoint:
@@ -79,7 +69,7 @@ class ModelCheckpoint:
         finished: numbers of the minibatches that are there.
     """
 
-    def __init__(self, folder: Path, subject: Subject) -> None:
+    def __init__(self, folder: Path, subject: Subject, run: Mapping[str, Any]) -> None:
         self.folder = folder
         self.name = subject.name
         folder.mkdir(exist_ok=True)
@@ -91,12 +81,26 @@ class ModelCheckpoint:
             "weights": weights_hash(subject.module),
         }
         _agree(folder / "model.json", described, f"checkpoint_dir {folder.parent} holds a model {subject.name!r}")
+        self.identity = hash_of(dict(run), described)
         self.finished = {int(path.stem) for path in folder.glob("[0-9]*.safetensors")}
 
     def layers(self) -> list[Layer] | None:
-        """The layers that fired; None where no minibatch is finished."""
+        """The layers that fired; None where no minibatch is finished.
+
+        Raises:
+            ValueError: the file that lists them was damaged.
+        """
         path = self.folder / "layers.json"
-        return [Layer(**layer) for layer in json.loads(path.read_text("utf-8"))] if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            held = json.loads(path.read_text("utf-8"))
+            described = held if isinstance(held, list) else held["layers"]  # a list in version 1
+            if isinstance(held, dict) and held["checksum"] != hash_of(described):
+                raise ValueError("it is not what was written there (its checksum differs)")
+            return [Layer(**layer) for layer in described]
+        except MALFORMED as error:
+            raise ValueError(f"{path} is damaged: {error}; give an empty folder as checkpoint_dir") from error
 
     def keep(self, batch: Batch, captured: Captured, layers: list[Layer]) -> None:
         """Write one minibatch.
@@ -107,47 +111,33 @@ class ModelCheckpoint:
         """
         known = self.layers()
         if known is None:
-            _write_json(self.folder / "layers.json", [asdict(layer) for layer in layers])
+            described = [asdict(layer) for layer in layers]
+            _write_json(self.folder / "layers.json", {"layers": described, "checksum": hash_of(described)})
         elif known != layers:
             raise RuntimeError(
                 f"{self.name} ran other layers than in the finished minibatches of {self.folder.parent}: "
                 f"{len(layers)} and {len(known)}; its layers depend on the input, so start with an empty checkpoint_dir"
             )
-        tensors = {name: getattr(captured, name) for name in _ARRAYS if getattr(captured, name) is not None}
-        tensors |= {"ranks": batch.places, "fingerprints": batch.fingerprints}
-        if batch.labels is not None:
-            tensors["labels"] = batch.labels
-        about = {"pass": batch.pass_index, "ids": batch.ids, "skipped": batch.skipped}
-        path = self.folder / f"{batch.index}.safetensors"
-        write_atomically(path, lambda file: write_tensors(file, tensors, {"minibatch": json.dumps(about)}))
+        write_finished(self._path(batch.index), Finished(batch, captured), self.identity)
         self.finished.add(batch.index)
 
     def load(self, index: int) -> Finished:
         """Read one minibatch.
 
         Raises:
-            ValueError: its file was damaged.
+            ValueError: its file was damaged, or is of another minibatch, run or model.
         """
-        from safetensors import SafetensorError, safe_open
-
-        path = self.folder / f"{index}.safetensors"
+        path = self._path(index)
         try:
-            with safe_open(str(path), framework="numpy") as file:
-                about = json.loads(file.metadata()["minibatch"])
-            held = read_tensors(path, mapped_from=2**62)  # read whole: it may yet be brought to another scale
-            captured = Captured(*(held.get(name) for name in _ARRAYS))  # type: ignore[arg-type]
-            batch = Batch(
-                index,
-                about["pass"],
-                held["ranks"],
-                about["ids"],
-                held["fingerprints"],
-                held.get("labels"),
-                skipped=about["skipped"],
-            )
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is damaged: {error}; delete it, and its minibatch is run again") from error
-        return Finished(batch, captured)
+            layers = self.layers()
+            if layers is None:
+                raise ValueError(f"{path.with_name('layers.json')} is missing, which lists its layers")
+            return read_finished(path, index, self.identity, len(layers))
+        except ValueError as error:
+            raise ValueError(f"{error}; delete {path.name}, and its minibatch is run again") from error
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"{index}.safetensors"
 
     def check_same_examples(self, batch: Batch) -> None:
         """Raise a ValueError unless a finished minibatch was of these examples."""
@@ -159,45 +149,6 @@ class ModelCheckpoint:
                 f"checkpoint_dir {self.folder.parent} is of other data: the {what} of minibatch {batch.index} have "
                 "changed; give the data as they were, or an empty folder"
             )
-
-
-def weights_hash(module: torch.nn.Module) -> str:
-    """A hash of every parameter and buffer, by name.
-
-    Example:
-        >>> layer = torch.nn.Linear(2, 2)
-        >>> before = weights_hash(layer)
-        >>> _ = layer.weight.data.add_(1.0)
-        >>> weights_hash(layer) == before
-        False
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        for part in _plain_tensors(tensor.detach()):
-            value = part.cpu().contiguous().flatten()
-            digest.update(value.view(torch.uint8).numpy().data if value.numel() else b"")
-    return digest.hexdigest()
-
-
-def _plain_tensors(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
-    """What a tensor is made of: itself, or the parts of a quantised or sharded one."""
-    if tensor.layout != torch.strided:
-        yield tensor.to_dense()
-    elif hasattr(tensor, "__tensor_flatten__"):
-        for name in tensor.__tensor_flatten__()[0]:
-            yield from _plain_tensors(getattr(tensor, name))
-    else:
-        yield tensor
-
-
-def hash_of(*parts: Any) -> str:
-    """A hash of plain data and arrays, in order."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part.tobytes() if isinstance(part, np.ndarray) else json.dumps(part, default=str).encode())
-        digest.update(b"\0")
-    return digest.hexdigest()
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -212,8 +163,12 @@ def _agree(path: Path, described: dict[str, Any], where: str) -> None:
         return
     try:
         before = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+        if not isinstance(before, dict):
+            raise ValueError(f"it holds {type(before).__name__} where a description is expected")
+    except MALFORMED as error:
         raise ValueError(f"{path} is damaged: {error}; give an empty folder as checkpoint_dir") from error
+    if described.get("version") == 2 and before.get("version") == 1:
+        before["version"] = 2  # whose minibatches can still be read
     unlike = [key for key in {**before, **described} if before.get(key) != described.get(key)]
     if unlike:
         what = "; ".join(_difference(key, before.get(key), described.get(key)) for key in unlike)
@@ -223,8 +178,8 @@ def _agree(path: Path, described: dict[str, Any], where: str) -> None:
 def _difference(key: str, before: Any, now: Any) -> str:
     if key in ("weights", "data"):
         return f"its {key}"
-    if isinstance(before, list) or isinstance(now, list):
-        return f"its {key} ({len(before or [])} there, {len(now or [])} now)"
+    if isinstance(before, list) and isinstance(now, list):
+        return f"its {key} ({len(before)} there, {len(now)} now)"
     return f"{key} ({before!r} there, {now!r} now)"
 
 

@@ -22,7 +22,8 @@ from cka_plugin.adapters.base import Layer
 from cka_plugin.capture.hooks import Capture, Captured
 from cka_plugin.data import Batch, ReadOptions, Source
 from cka_plugin.engine.ahead import read_ahead
-from cka_plugin.engine.checkpoints import Checkpoint, Finished, ModelCheckpoint, hash_of, weights_hash
+from cka_plugin.engine.checkpoints import Checkpoint, Finished, ModelCheckpoint
+from cka_plugin.engine.hashes import hash_of, weights_hash
 from cka_plugin.engine.ranks import local_device
 from cka_plugin.models.preparation import GIVEN
 from cka_plugin.models.subject import Subject

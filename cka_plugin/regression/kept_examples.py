@@ -56,22 +56,34 @@ def as_arrays(examples: Any) -> dict[str, npt.NDArray[Any]]:
 
 
 def from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
-    """What `as_arrays` was given."""
+    """What `as_arrays` was given.
+
+    Raises:
+        ValueError: these arrays are not of its making.
+    """
     if "tensor" in arrays:
         return torch.from_numpy(arrays["tensor"])
     if "lengths" not in arrays:
         return {key.removeprefix("mapping."): torch.from_numpy(value) for key, value in arrays.items()}
     content = arrays["texts" if "texts" in arrays else "images"].tobytes()
+    if arrays["lengths"].ndim != 1 or (arrays["lengths"] < 0).any() or arrays["lengths"].sum() != len(content):
+        raise ValueError("the lengths of the kept examples do not fit their content")
     ends = np.cumsum(arrays["lengths"])
     blobs: Sequence[bytes] = [content[end - length : end] for end, length in zip(ends, arrays["lengths"], strict=True)]
     if "texts" in arrays:
         return [blob.decode("utf-8") for blob in blobs]
+    return [_image(blob, place) for place, blob in enumerate(blobs)]
+
+
+def _image(blob: bytes, place: int) -> Any:
     from PIL import Image
 
-    images = [Image.open(io.BytesIO(blob)) for blob in blobs]
-    for image in images:
+    try:
+        image = Image.open(io.BytesIO(blob))
         image.load()
-    return images
+    except Exception as error:  # PIL raises what its decoders do, of many kinds
+        raise ValueError(f"the image of example {place} cannot be read: {error}") from error
+    return image
 
 
 def _png(image: Any) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 from cka_plugin.regression.kept_examples import as_arrays, from_arrays
 from cka_plugin.regression.noise import floor_of
 from cka_plugin.representation import Representation, files
+from cka_plugin.storage import at_hand
 
 
 class OtherDataError(ValueError):
@@ -70,19 +71,34 @@ class Baseline:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is truncated, not ours, or of a newer format.
+            ValueError: it is truncated, damaged, not ours, or of a newer format.
         """
-        representation, attached = Representation.load(path), files.read(path).attached
-        kept = from_arrays(attached) if attached else None
-        return replace(Baseline.of(representation), examples=kept, source=Path(path).name)
+        saved = files.read(path)
+        representation = Representation.of_file(saved, path)
+        with files.naming(path):
+            attached = {name: at_hand(array) for name, array in saved.attached.items()}
+            kept = from_arrays(attached) if attached else None
+            return replace(Baseline.of(representation), examples=kept, source=Path(path).name)
 
     @staticmethod
     def of(representation: Representation) -> Baseline:
         """A representation as a baseline, with what it remembers of being one."""
         facts = representation.options.get(_KEY, {})
+        _check_facts(facts)
         logits = None if representation.logits is None else representation.logits.astype(np.float32, copy=False)
         return Baseline(replace(representation, logits=logits), **facts)
 
     def __repr__(self) -> str:
         kept = ", with the examples themselves" if self.examples is not None else ""
         return f"Baseline({self.representation!r}{kept})"
+
+
+def _check_facts(facts: Any) -> None:
+    """Raise a ValueError unless these are facts that `Baseline.save` writes."""
+    kinds = {"noise": dict, "churn": float, "storage_loss": float, "environment": dict}
+    fits = isinstance(facts, dict) and all(isinstance(facts[name], kinds.get(name, ())) for name in facts)
+    if fits:
+        losses = [*facts.get("noise", {}).values(), facts.get("churn", 0.0), facts.get("storage_loss", 0.0)]
+        fits = all(isinstance(loss, float) and 0.0 <= loss <= 2.0 for loss in losses)  # CKA lies between -1 and 1
+    if not fits:
+        raise ValueError(f"its facts of a baseline are {facts!r:.80}, expected {', '.join(kinds)}")

@@ -15,10 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from cka_plugin.representation.minibatch import Array
-from cka_plugin.storage.tensorfile import read_tensors, write_atomically, write_tensors
+from cka_plugin.storage import (
+    MALFORMED,
+    Damaged,
+    Unread,
+    at_hand,
+    read_metadata,
+    read_tensors,
+    write_atomically,
+    write_tensors,
+)
 
 FORMAT = "cka_plugin"
-VERSION = 1
+VERSION = 2  # 1 had no checksums
 ATTACHED = "attached"
 
 
@@ -27,7 +36,7 @@ class Record:
     """One thing in a file: plain data that JSON can hold, and arrays by name."""
 
     about: Mapping[str, Any]
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, Array | Unread]
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Saved:
     kind: str
     records: Sequence[Record]
     notes: Mapping[str, str] = field(default_factory=dict)
-    attached: Mapping[str, Array] = field(default_factory=dict)
+    attached: Mapping[str, Array | Unread] = field(default_factory=dict)
 
 
 def write(path: str | os.PathLike[str], saved: Saved) -> Path:
@@ -53,9 +62,9 @@ def write(path: str | os.PathLike[str], saved: Saved) -> Path:
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    tensors = {f"{ATTACHED}/{name}": array for name, array in saved.attached.items()}
+    tensors = {f"{ATTACHED}/{name}": at_hand(array) for name, array in saved.attached.items()}
     for number, record in enumerate(saved.records):
-        tensors |= {f"{number}/{name}": array for name, array in record.arrays.items()}
+        tensors |= {f"{number}/{name}": at_hand(array) for name, array in record.arrays.items()}
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
@@ -67,40 +76,43 @@ def write(path: str | os.PathLike[str], saved: Saved) -> Path:
 
 
 def read(path: str | os.PathLike[str]) -> Saved:
-    """Read a file of this package. The arrays of a large one are read when they are used (`tensorfile.read_tensors`).
+    """Read a file of this package. The arrays of a large one are read, and checked, when they are used.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: truncated, foreign, or of a newer format.
+        ValueError: truncated, damaged, foreign, or of a newer format.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
     if path.is_dir():
         raise ValueError(f"{path} is a folder: expected a .safetensors file written by this package")
-    metadata = _read_metadata(path)
-    if metadata is None:
+    metadata = read_metadata(path)
+    if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} was not written by cka_plugin: expected a file made with save()")
-    if int(metadata["version"]) > VERSION:
-        raise ValueError(
-            f"{path} has format version {metadata['version']}, this cka_plugin reads up to {VERSION}: upgrade "
-            "cka-plugin to read it"
-        )
     with naming(path):
-        held: dict[str, dict[str, Array]] = {}
-        for name, array in read_tensors(path).items():
+        version = int(metadata["version"])
+        if version > VERSION:
+            raise Damaged(
+                f"{path} has format version {version}, this cka_plugin reads up to {VERSION}: upgrade cka-plugin to "
+                "read it"
+            )
+        file = read_tensors(path, checksums=version > 1)
+        held: dict[str, dict[str, Array | Unread]] = {}
+        for name, array in file.arrays.items():
             owner, _, own_name = name.partition("/")
             held.setdefault(owner, {})[own_name] = array
-        records = [
-            Record(about, held.get(str(number), {})) for number, about in enumerate(json.loads(metadata["models"]))
-        ]
+        described = json.loads(metadata["models"])
+        if not (described and isinstance(described, list) and all(isinstance(about, dict) for about in described)):
+            raise ValueError("its models are no list of descriptions")
+        records = [Record(about, held.get(str(number), {})) for number, about in enumerate(described)]
         return Saved(metadata["kind"], records, metadata, held.get(ATTACHED, {}))
 
 
 def is_saved(path: str | os.PathLike[str]) -> bool:
     """Whether `path` looks like a file of this package: a `.safetensors` file with our metadata."""
     try:
-        return Path(path).is_file() and _read_metadata(Path(path)) is not None
+        return Path(path).is_file() and read_metadata(Path(path)).get("format") == FORMAT
     except (ValueError, OSError):
         return False
 
@@ -110,17 +122,8 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Within it, what goes wrong is the fault of what the file at `path` holds: a ValueError that names it."""
     try:
         yield
-    except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
-
-
-def _read_metadata(path: Path) -> dict[str, str] | None:
-    """The metadata of our files; None for a safetensors file of others."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is truncated or not a .safetensors file: {error}") from error
-    return metadata if metadata.get("format") == FORMAT else None
+    except Damaged:
+        raise
+    except MALFORMED as error:
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        raise Damaged(f"{path} is damaged: {kind}{error}") from error

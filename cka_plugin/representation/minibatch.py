@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from cka_plugin.storage import Unread, at_hand
+
 Array: TypeAlias = npt.NDArray[Any]
 
 
@@ -33,3 +35,22 @@ class Minibatch:
     def size(self) -> int:
         """Number of examples n."""
         return len(self.positions)
+
+
+class _WhenUsed:
+    """A field that takes an array, or one of a large file that is read and checked when the field is used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, minibatch: Minibatch, owner: type[Minibatch]) -> Array:
+        held: Array = at_hand(vars(minibatch)[self._name])
+        vars(minibatch)[self._name] = held
+        return held
+
+    def __set__(self, minibatch: Minibatch, value: Array | Unread) -> None:
+        vars(minibatch)[self._name] = value
+
+
+for _name in ("vectors", "diagonals"):
+    setattr(Minibatch, _name, _WhenUsed(_name))  # to `dataclass` they are fields like any other

@@ -55,15 +55,25 @@ class Representation(Content):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is truncated, was not written by this package, or by a newer version of it.
+            ValueError: the file is truncated or damaged, was not written by this package, or by a newer version of it.
         """
-        saved = files.read(path)
+        return Representation.of_file(files.read(path), path)
+
+    @staticmethod
+    def of_file(saved: files.Saved, path: str | os.PathLike[str]) -> Representation:
+        """What the file at `path` holds, once it has been read.
+
+        Raises:
+            ValueError: it holds something else, or what contradicts itself.
+        """
         if saved.kind != KIND:
             raise ValueError(
                 f"{path} holds a {saved.kind} of {len(saved.records)} models, not one representation: use "
                 "cka_plugin.load"
             )
         with files.naming(path):
+            if len(saved.records) > 1:
+                raise ValueError(f"it holds {len(saved.records)} representations where one is expected")
             return Representation.from_record(saved.records[0])
 
     def to_record(self) -> files.Record:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +19,10 @@ import torch
 from torch import Tensor, nn
 
 import cka_plugin as cka
-from cka_plugin.engine import checkpoints
+from cka_plugin.engine import finished
+from cka_plugin.storage import read_tensors, write_tensors
 from tests.support import ROOT
+from tests.support.damage import flipped, mangled, refused, rewritten, without_checksums
 from tests.support.nets import ConvNet, images
 
 # 80 minibatches of two models, slow enough to be killed in the middle.
@@ -207,11 +212,77 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     cka.represent({"net": ConvNet()}, images(64), **options(tmp_path))
     path = next(tmp_path.glob("*/3.safetensors"))
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(ValueError, match=r"3\.safetensors is damaged.*delete it"):
+    with pytest.raises(ValueError, match=r"3\.safetensors is damaged.*delete 3"):
         cka.represent({"net": ConvNet()}, images(64), **options(tmp_path))
     path.unlink()
     whole = cka.represent({"net": ConvNet()}, images(64), **options())
     assert same(cka.represent({"net": ConvNet()}, images(64), **options(tmp_path)), whole)
+
+
+@pytest.mark.parametrize("file", ["3.safetensors", "layers.json", "model.json", "run.json"])
+def test_a_changed_file_is_seen(tmp_path: Path, file: str) -> None:
+    """Whatever bit of it is another, the run either stops with its name or gives the same bits."""
+    whole = cka.represent({"net": ConvNet()}, images(64), **options(tmp_path))
+    (path,) = tmp_path.rglob(file)
+    before = path.read_bytes()
+    rng = random.Random(0)
+
+    def go_on() -> None:
+        assert same(cka.represent({"net": ConvNet()}, images(64), **options(tmp_path)), whole)
+
+    count = 0
+    for change in [flipped] * 30 + [mangled] * 20:
+        path.write_bytes(change(before, rng))
+        count += refused(go_on, str(tmp_path))
+    assert count >= 45
+
+
+def test_malformed_minibatches_are_named(tmp_path: Path) -> None:
+    cka.represent({"net": ConvNet()}, images(64), **options(tmp_path))
+    path = next(tmp_path.glob("*/3.safetensors"))
+    before, rng = path.read_bytes(), random.Random(0)
+    count = 0
+    for place in range(60):
+        path.write_bytes(before)
+        path.write_bytes(rewritten(path, rng, "minibatch", checksums=place % 2 == 0))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", cka.CKAWarning)  # an array may hold NaN now
+            count += refused(lambda: cka.represent({"net": ConvNet()}, images(64), **options(tmp_path)), str(tmp_path))
+    assert count > 30
+
+
+def test_a_minibatch_does_not_pass_for_another(tmp_path: Path) -> None:
+    cka.represent({"net": ConvNet()}, images(64), **options(tmp_path))
+    folder = next(path for path in tmp_path.iterdir() if path.is_dir())
+    shutil.copy(folder / "4.safetensors", folder / "3.safetensors")
+    with pytest.raises(ValueError, match=r"3\.safetensors is damaged: it is of minibatch 4; delete 3"):
+        cka.represent({"net": ConvNet()}, images(64), **options(tmp_path))
+
+
+def test_a_minibatch_of_another_model_does_not_pass(tmp_path: Path) -> None:
+    cka.represent({"net": ConvNet()}, images(64), **options(tmp_path / "this"))
+    cka.represent({"net": ConvNet(seed=1)}, images(64), **options(tmp_path / "other"))
+    (theirs,), (ours,) = (tmp_path.glob(f"{name}/*/3.safetensors") for name in ("other", "this"))
+    shutil.copy(theirs, ours)
+    with pytest.raises(ValueError, match=r"3\.safetensors is damaged: it is of another run or model; delete 3"):
+        cka.represent({"net": ConvNet()}, images(64), **options(tmp_path / "this"))
+
+
+def test_minibatches_of_version_1_are_still_read(tmp_path: Path) -> None:
+    """They have no checksums, and do not say which minibatch they are."""
+    whole = cka.represent({"net": Counting()}, images(64), **options(tmp_path))
+    run = tmp_path / "run.json"
+    run.write_text(run.read_text().replace('"version": 2', '"version": 1'))
+    for path in tmp_path.glob("*/*.safetensors"):
+        path.write_bytes(without_checksums(path.read_bytes(), version=None))
+    for path in tmp_path.glob("*/layers.json"):
+        path.write_text(json.dumps(json.loads(path.read_text())["layers"]))
+    model = Counting()
+    assert same(cka.represent({"net": model}, images(64), **options(tmp_path)), whole)
+    assert model.runs == 0
+    written = read_tensors(Path(__file__).with_name("version_1") / "0.safetensors")
+    assert sorted(written.metadata) == ["minibatch"]
+    assert set(written.arrays) == set(read_tensors(next(tmp_path.glob("*/0.safetensors"))).arrays)
 
 
 def test_a_full_disk_is_a_clear_error_and_what_is_finished_stays(tmp_path: Path, monkeypatch) -> None:
@@ -223,10 +294,9 @@ def test_a_full_disk_is_a_clear_error_and_what_is_finished_stays(tmp_path: Path,
             file.write(b"half")
             raise OSError(28, "No space left on device")
         written.append(1)
-        checkpoints.tensorfile_write(file, tensors, metadata)
+        write_tensors(file, tensors, metadata)
 
-    monkeypatch.setattr(checkpoints, "tensorfile_write", checkpoints.write_tensors, raising=False)
-    monkeypatch.setattr(checkpoints, "write_tensors", full)
+    monkeypatch.setattr(finished, "write_tensors", full)
     with pytest.raises(OSError, match=r"cannot write .*3\.safetensors: No space left on device"):
         cka.represent({"net": ConvNet()}, images(64), **options(tmp_path))
     monkeypatch.undo()
@@ -257,24 +327,3 @@ def test_ctrl_c_on_the_command_leaves_no_half_written_file(tmp_path: Path) -> No
     assert (running.returncode, errors.strip()) == (130, "error: interrupted")
     assert not list(tmp_path.rglob("*.part"))
     assert not (tmp_path / "net.safetensors").exists()
-
-
-def test_weights_of_any_kind_are_hashed() -> None:
-    dense = nn.Linear(64, 64)
-    sparse = nn.Module()
-    sparse.register_buffer("table", torch.eye(3).to_sparse())
-    half = ConvNet().bfloat16()
-    hashes = {checkpoints.weights_hash(module) for module in (dense, sparse, half, ConvNet(), nn.Module())}
-    assert len(hashes) == 5
-    assert checkpoints.weights_hash(ConvNet()) in hashes
-
-
-def test_quantised_weights_are_hashed() -> None:
-    quantization = pytest.importorskip("torchao.quantization")
-    hashes = []
-    for seed in (0, 0, 1):
-        torch.manual_seed(seed)
-        model = nn.Sequential(nn.Linear(64, 64))
-        quantization.quantize_(model, quantization.Int8WeightOnlyConfig())
-        hashes.append(checkpoints.weights_hash(model))
-    assert hashes[0] == hashes[1] != hashes[2]
