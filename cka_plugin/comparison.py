@@ -518,13 +518,19 @@ class Comparison:
         from cka_plugin.report.plots import heatmap, pair_grid
 
         if a is None and b is None and len(self.names) > 2:
-            return pair_grid(
-                [[self.matrix(first, second) for second in self.names] for first in self.names], self.names
-            )
+            matrices = [[self.matrix(first, second) for second in self.names] for first in self.names]
+            return pair_grid(matrices, self.names, self._setting())
         first, second = self.pair(a, b)
-        rep = self[first]
-        title = f"{rep.n_examples:,} examples in minibatches of {rep.batch_sizes[0]}, {self.estimator}"
-        return heatmap(self.matrix(first, second), rep.layers, self.layers(second), first, second, title=title)
+        layers = self.layers(first), self.layers(second)
+        return heatmap(self.matrix(first, second), *layers, first, second, title=self._setting())
+
+    def _setting(self) -> str:
+        """Which CKA, on what: there are a dozen, and some depend on n."""
+        first = self[self.names[0]]
+        return (
+            f"{first.options.get('kernel', 'linear')} CKA, {self.estimator}; {first.n_examples:,} examples in "
+            f"minibatches of {first.batch_sizes[0]}"
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one `.safetensors` file with all representations, atomically; `cka_plugin.load` reads it."""

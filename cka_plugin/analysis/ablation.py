@@ -97,6 +97,7 @@ class Ablation(tables.Result):
                 for row in self.blocks
             ]
             lines.append(tables.text_table(rows, header))
+            lines.append(f"low, high: {self.level:.0%} interval; p: exact McNemar; neither is corrected over blocks")
         lines += [f"Not replaced: {kept.block} ({kept.reason})" for kept in self.kept]
         return "\n".join(lines)
 

@@ -104,11 +104,13 @@ class Correspondence(Result):
         if math.isfinite(self.share_at_equal_depth):
             lines.append(
                 f"{self.share_at_equal_depth:.0%} of best matches lie at equal relative depth "
-                f"({self.share_by_chance:.0%} by chance)"
+                f"({self.share_by_chance:.0%} if matches were drawn at random)"
             )
         for name, layers in (("first", self.only_in_a), ("second", self.only_in_b)):
             if layers:
-                lines.append(f"only in the {name} model: {', '.join(layers)}")
+                lines.append(
+                    f"only in the {name} model: {', '.join(layers)} (best CKA below {UNLIKE}: a convention, not a test)"
+                )
         return "\n".join(lines)
 
 

@@ -88,7 +88,7 @@ def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
         right=(1, 3, 4),
     )
     if any(match.tied for match in found.matches):
-        print(f"=: a tie: as far as these examples tell, another layer of {for_terminal(b)} is as similar")
+        print(f"=: a tie: these examples do not tell it from the second most similar layer of {for_terminal(b)}")
 
 
 def show_comparison(comparison: Comparison) -> None:

@@ -69,16 +69,19 @@ def heatmap(
     return figure  # type: ignore[return-value]
 
 
-def pair_grid(matrices: Sequence[Sequence[Floats]], names: Sequence[str]) -> Figure:
+def pair_grid(matrices: Sequence[Sequence[Floats]], names: Sequence[str], title: str | None = None) -> Figure:
     """The heatmap of every model with every other, and with itself on the diagonal.
 
     Args:
         matrices: one row a model, in it one (layers_a, layers_b) matrix a model.
         names: of the models.
+        title: over the picture.
     """
     count = len(names)
     side = float(np.clip(12.0 / count, 1.6, 4.5))
     figure = new_figure(side * count + 1.2, side * count)
+    if title is not None:
+        figure.suptitle(title, fontsize="medium")
     image = None
     for row, a in enumerate(names):
         for column, b in enumerate(names):

@@ -160,7 +160,7 @@ def _reason(a: BlockStructure, b: BlockStructure, pairs: Sequence[BlockPair], ou
         return f"{without} a block to compare."
     nearest = max(pairs, key=lambda pair: pair.between)
     comparison = "" if np.isnan(outside) else f"; outside the blocks, at equal depth, it is {outside:.2f}"
-    alike = "alike" if any(pair.alike for pair in pairs) else "unlike: each is its model's own"
+    alike = "alike" if any(pair.alike for pair in pairs) else f"unlike: less than {ALIKE:.0%} as similar as within"
     return (
         f"The blocks of the two models are {alike} (mean CKA between the most similar two {nearest.between:.2f}, "
         f"within them {nearest.within_a:.2f} and {nearest.within_b:.2f}{comparison})."

@@ -95,10 +95,14 @@ def gated(share: ClassShare, test: PermutationTest, centred: PermutationTest, al
             f"(smallest possible: {test.smallest_p:.2g})"
         )
     elif test.p > alpha:
-        reason = f"the groups do not differ on single examples beyond seed noise (permutation p = {test.p:.2g})"
+        reason = (
+            "as far as these seeds can tell, the groups do not differ on single examples beyond seed noise "
+            f"(permutation p = {test.p:.2g})"
+        )
     elif centred.p > alpha:
         reason = (
-            "beyond overall accuracy, the groups do not differ on single examples more than seeds do "
+            "beyond overall accuracy, and as far as these seeds can tell, the groups do not differ on single examples "
+            "more than seeds do "
             f"(permutation p = {centred.p:.2g})"
         )
     return replace(share, v_squared=math.nan, reason=reason) if reason else share

@@ -56,7 +56,8 @@ class ChanceLevel(Result):
         span = f"{finite.min():.3f} to {finite.max():.3f}" if finite.size else "undefined"
         return (
             f"Independent representations would reach a CKA of {span} in one draw of 20; the largest CKA found has "
-            f"p = {short(self.largest_p)} (smallest possible with {self.draws} draws: {short(1 / (self.draws + 1))})"
+            f"p = {short(self.largest_p)} (smallest possible with {self.draws} draws: {short(1 / (self.draws + 1))})\n"
+            "Nearly any two networks on the same data exceed that level: it is no evidence of learned similarity."
         )
 
 
