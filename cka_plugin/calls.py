@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from cka_plugin.comparison import KIND, Comparison
-from cka_plugin.data import ReadOptions, open_data
-from cka_plugin.engine import ranks as distributed
-from cka_plugin.engine import run as engine
-from cka_plugin.engine.reading import read_like
+from cka_plugin.engine.over_data import over_data
 from cka_plugin.models import names as models
-from cka_plugin.models.subject import subjects
 from cka_plugin.options import Options
 from cka_plugin.representation import Representation, files
-from cka_plugin.storage.allocator import AMPLE, freed_memory
-from cka_plugin.storage.vectors import budget_bytes
 from cka_plugin.warnings import CKAWarning
 
 
@@ -122,7 +114,7 @@ def compare(
     }
     live = [(name, model) for name, model in pairs if name not in made]
     if live:
-        ran = _run(live, data, options, next(iter(made.values()), None))
+        ran = over_data(live, data, options, next(iter(made.values()), None))
         made.update({representation.name: representation for representation in ran})
     elif data is not None:
         warnings.warn("data was not read: all models are saved representations", CKAWarning, stacklevel=2)
@@ -192,7 +184,7 @@ def represent(
     if models.is_saved(chosen[0][1]):
         return models.saved(*chosen[0], options)
     options.check_names(name for name, _ in chosen)
-    return _run(chosen, data, options, like)[0]
+    return over_data(chosen, data, options, like)[0]
 
 
 def load(path: str | os.PathLike[str]) -> Representation | Comparison:
@@ -204,39 +196,3 @@ def load(path: str | os.PathLike[str]) -> Representation | Comparison:
     """
     saved = files.read(path)
     return Comparison.of_file(saved, path) if saved.kind == KIND else Representation.of_file(saved, path)
-
-
-def _run(
-    chosen: list[tuple[str, Any]], data: Any, options: Options, like: Representation | None
-) -> list[Representation]:
-    """Run models over data; `like` a representation, on its examples in its minibatches."""
-    rank, size = distributed.world()
-    budget = budget_bytes(options.max_memory)
-    if size > 1:
-        budget //= distributed.ranks_on_this_machine() if options.max_memory == "auto" else 1
-        if options.shard is not None:
-            raise ValueError(
-                f"shard {options.shard}: the {size} ranks of the process group share the minibatches already"
-            )
-    read = ReadOptions.of(options)
-    if like is not None:
-        read = read_like(like, read)
-
-    def work(share: tuple[int, int] | None) -> distributed.Share:
-        on_cpu = engine.choose_device(options.device).type == "cpu"
-        source = distributed.source_of(open_data(data, options.labels))
-        source.count(read)  # too few examples is said before any model is built or downloaded
-        opened = subjects(chosen, options)
-        ample = options.max_memory == "auto" or budget >= AMPLE
-        with freed_memory(kept=ample) if on_cpu else contextlib.nullcontext():
-            if share is None:
-                return distributed.Share(engine.run(opened, source, read, options, budget), {})
-            mine, quiet = replace(read, shard=share), replace(options, progress=options.progress and rank == 0)
-            made = engine.run(opened, source, mine, quiet, budget // size)
-        return distributed.Share(made, engine.identity(opened, source, read, options))
-
-    made = distributed.split(work, budget - budget // size)
-    if rank == 0:
-        for representation in made:
-            engine.warn_of_problems(representation)
-    return made

@@ -15,7 +15,9 @@ from cka_plugin.analysis.ablation import Ablation, KeptBlock, ablation_effects
 from cka_plugin.analysis.errors.heads import align
 from cka_plugin.capture.hooks import Capture
 from cka_plugin.data import Batch, ReadOptions
-from cka_plugin.engine import run as engine
+from cka_plugin.engine.device import stays_where_it_is
+from cka_plugin.engine.model_run import hooked
+from cka_plugin.engine.progress import progress_bar
 from cka_plugin.experiments.shortcuts import (
     Seen,
     Silencing,
@@ -88,7 +90,7 @@ def ablate(
     read = ReadOptions.of(options)
     source, subject = open_one("ablate", model, data, options)
     name = subject.name
-    if engine.stays_where_it_is(subject.module):
+    if stays_where_it_is(subject.module):
         raise ValueError(f"{name} is quantised or spread over devices: its weights cannot be set to zero and back")
     blocks = [layer for layer in subject.layers if layer.kind == "block"]
     if not blocks:
@@ -96,9 +98,9 @@ def ablate(
     run = _Run(subject, blocks, mapping, source.label_names)
     watched = replace(subject, layers=subject.layers[-1:])  # the Gram vectors of one layer, which are not looked at
     with contextlib.ExitStack() as stack:
-        capture = stack.enter_context(engine.hooked(watched, options))
+        capture = stack.enter_context(hooked(watched, options))
         batches = stack.enter_context(contextlib.closing(source.batches(read)))  # type: ignore[type-var]
-        bar = stack.enter_context(engine.progress_bar([subject] * (1 + len(blocks)), source, read, options.progress))
+        bar = stack.enter_context(progress_bar([subject] * (1 + len(blocks)), source, read, options.progress))
         for batch in batches:
             run.add(capture, batch, bar)
     return run.finish(level)

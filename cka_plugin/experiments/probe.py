@@ -11,7 +11,8 @@ import numpy as np
 from cka_plugin.adapters.base import Layer
 from cka_plugin.analysis.probes import FOLDS, Probes, linear_probes, require_sklearn
 from cka_plugin.data import ReadOptions
-from cka_plugin.engine import run as engine
+from cka_plugin.engine.model_run import hooked
+from cka_plugin.engine.progress import progress_bar
 from cka_plugin.experiments.single import needs_labels, open_one
 from cka_plugin.models.subject import Subject
 from cka_plugin.options import Options
@@ -106,9 +107,9 @@ def _features(subject: Subject, source: Any, options: Options) -> tuple[list[np.
     parts: list[list[np.ndarray]] = []
     classes: list[np.ndarray] = []
     with contextlib.ExitStack() as stack:
-        capture = stack.enter_context(engine.hooked(subject, options, features=True))
+        capture = stack.enter_context(hooked(subject, options, features=True))
         batches = stack.enter_context(contextlib.closing(source.batches(read)))  # type: ignore[type-var]
-        bar = stack.enter_context(engine.progress_bar([subject], source, read, options.progress))
+        bar = stack.enter_context(progress_bar([subject], source, read, options.progress))
         for batch in batches:
             if batch.labels is None:
                 raise needs_labels("probe")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cka_plugin.data import ReadOptions, Source, open_data
-from cka_plugin.engine import run as engine
+from cka_plugin.engine.device import choose_device
 from cka_plugin.models.names import is_saved, named
 from cka_plugin.models.subject import Subject, subject
 from cka_plugin.options import Options
@@ -24,7 +24,7 @@ def open_one(call: str, model: Any, data: Any, options: Options) -> tuple[Source
     if is_saved(given):
         raise ValueError(f"{call} runs the model: {name} is a saved representation, which keeps no activations")
     options.check_names([name])
-    engine.choose_device(options.device)
+    choose_device(options.device)
     source = open_data(data, options.labels)
     source.count(ReadOptions.of(options))
     return source, subject(name, given, options)

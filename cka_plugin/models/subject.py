@@ -51,6 +51,11 @@ class Subject:
     named: frozenset[str] = frozenset()
     missed: tuple[str, ...] = ()
 
+    @property
+    def prepared(self) -> str | None:
+        """How raw examples become its inputs, in words."""
+        return None if self.preparation is None else self.preparation.description
+
 
 def subject(name: str, model: Any, options: Options) -> Subject:
     """Build a model where it is a name, and find its layers.

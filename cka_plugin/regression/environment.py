@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from cka_plugin.engine.run import choose_device
+from cka_plugin.engine.device import choose_device
 from cka_plugin.version import __version__
 
 

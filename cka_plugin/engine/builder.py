@@ -1,0 +1,79 @@
+"""From minibatches to a representation: what one model leaves of each is collected here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cka_plugin.adapters import Layer
+from cka_plugin.capture.hooks import Captured
+from cka_plugin.data import Batch, Source
+from cka_plugin.models.subject import Subject
+from cka_plugin.representation import Minibatch, Representation, ScaleKeeper, find_problems
+from cka_plugin.storage.vectors import VectorStore
+
+
+class Builder:
+    """Collects what one model leaves of each minibatch into its Representation."""
+
+    def __init__(self, subject: Subject, store: VectorStore) -> None:
+        self.subject = subject
+        self.store = store
+        self.keeper: ScaleKeeper | None = None
+        self.minibatches: list[tuple[Batch, npt.NDArray[Any], npt.NDArray[Any]]] = []
+        self.logits: dict[int, npt.NDArray[np.float32]] = {}
+
+    def add(self, batch: Batch, captured: Captured) -> None:
+        """Take one minibatch; of the batch only what the representation needs is kept."""
+        if self.keeper is None:
+            self.keeper = ScaleKeeper(len(captured.exponents))
+        vectors, diagonals = self.store.keep(captured.vectors), captured.diagonals
+        self.keeper.add(vectors, diagonals, captured.exponents)
+        self.minibatches.append((batch.without_content(), vectors, diagonals))
+        if captured.logits is not None:
+            for rank, row in zip(batch.places, captured.logits, strict=True):
+                self.logits.setdefault(int(rank), row)
+
+    def finish(
+        self, layers: list[Layer], source: Source, options: dict[str, Any], shard: tuple[int, int] | None
+    ) -> Representation:
+        """The representation, with its examples in the order of reading."""
+        of_rank: dict[int, tuple[Any, int, int]] = {}
+        for batch, _, _ in self.minibatches:
+            for place, rank in enumerate(batch.places):
+                label = -1 if batch.labels is None else int(batch.labels[place])
+                of_rank.setdefault(int(rank), (batch.ids[place], int(batch.fingerprints[place]), label))
+        ranks = sorted(of_rank)
+        place_of = {rank: position for position, rank in enumerate(ranks)}
+        minibatches = [
+            Minibatch(
+                vectors,
+                diagonals,
+                np.array([place_of[int(rank)] for rank in batch.places], dtype=np.int64),
+                batch.index,
+                batch.pass_index,
+            )
+            for batch, vectors, diagonals in self.minibatches
+        ]
+        labelled = bool(self.minibatches) and all(batch.labels is not None for batch, _, _ in self.minibatches)
+        scored = len(self.logits) == len(ranks) and len(ranks) > 0
+        exponents = np.zeros(len(layers), dtype=np.int64) if self.keeper is None else self.keeper.exponents
+        return Representation(
+            name=self.subject.name,
+            layers=list(layers),
+            minibatches=minibatches,
+            example_ids=[of_rank[rank][0] for rank in ranks],
+            fingerprints=np.array([of_rank[rank][1] for rank in ranks], dtype=np.uint64),
+            ranks=np.array(ranks, dtype=np.int64),
+            exponents=exponents,
+            logits=np.stack([self.logits[rank] for rank in ranks]) if scored else None,
+            labels=np.array([of_rank[rank][2] for rank in ranks], dtype=np.int64) if labelled else None,
+            class_names=self.subject.adapter.class_names(self.subject.module),
+            label_names=source.label_names if labelled else None,
+            problems=find_problems(layers, minibatches),
+            skipped=sorted({example for batch, _, _ in self.minibatches for example in batch.skipped}, key=str),
+            options=options,
+            shard=shard,
+        )

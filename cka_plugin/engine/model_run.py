@@ -1,0 +1,105 @@
+"""One model in a run: its hooks, what it has left so far, and where that is kept."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from cka_plugin.capture.hooks import Capture
+from cka_plugin.data import Batch, ReadOptions, Source
+from cka_plugin.engine.builder import Builder
+from cka_plugin.engine.checkpoints import ModelCheckpoint
+from cka_plugin.engine.device import choose_device, stays_where_it_is
+from cka_plugin.engine.identity import recorded
+from cka_plugin.models.preparation import GIVEN
+from cka_plugin.models.subject import Subject
+from cka_plugin.options import Options
+from cka_plugin.representation import Representation
+from cka_plugin.storage.vectors import VectorStore
+
+
+class ModelRun:
+    """One model in a run, as a context manager: within it the model has hooks on its layers.
+
+    Args:
+        subject: the model.
+        options: of the call.
+        store: where its vectors lie.
+        kept: its finished minibatches, where they are kept.
+    """
+
+    def __init__(self, subject: Subject, options: Options, store: VectorStore, kept: ModelCheckpoint | None) -> None:
+        self.subject = subject
+        self.options = options
+        self.kept = kept
+        self.capture = hooked(subject, options)
+        self.builder = Builder(subject, store)
+
+    def __enter__(self) -> ModelRun:
+        self.capture.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.capture.__exit__(kind, error, trace)
+
+    @property
+    def finished(self) -> frozenset[int]:
+        """Numbers of the minibatches that an earlier run has left."""
+        return frozenset() if self.kept is None else frozenset(self.kept.finished)
+
+    def prepare(self, batch: Batch) -> None:
+        """Make this model's inputs of a minibatch that it will run on, where that is code of ours alone."""
+        preparation = self.subject.preparation
+        ours = preparation is not None and not preparation.key.startswith(GIVEN)
+        if ours and batch.index not in self.finished:
+            batch.for_model(preparation, self.subject.name)
+
+    def take(self, index: int, batch: Batch | None) -> int:
+        """Run the model on a minibatch, or take what an earlier run has left of it.
+
+        Args:
+            index: its number.
+            batch: as read; None where it need not be read, since an earlier run has finished it.
+
+        Returns:
+            Its number of examples.
+        """
+        if self.kept is not None and index in self.kept.finished:
+            if batch is not None:
+                self.kept.check_same_examples(batch)
+            finished = self.kept.load(index)
+            batch, captured = finished.batch, finished.captured
+        else:
+            assert batch is not None
+            captured = self.capture.run(batch.for_model(self.subject.preparation, self.subject.name), batch.size)
+            if self.kept is not None:
+                self.kept.keep(batch, captured, self.capture.layers)
+        self.builder.add(batch, captured)
+        return batch.size
+
+    def finish(self, source: Source, read: ReadOptions) -> Representation:
+        """The representation of this model."""
+        layers = self.capture.layers or (self.kept.layers() if self.kept is not None else None) or []
+        remembered = recorded(self.options.of_model(self.subject.name), read)
+        return self.builder.finish(layers, source, remembered | {"preparation": self.subject.prepared}, read.shard)
+
+
+def hooked(subject: Subject, options: Options, features: bool = False) -> Capture:
+    """The model with hooks on its layers, on the device chosen; `features` as for `Capture`."""
+    return Capture(
+        subject.module,
+        subject.adapter,
+        subject.layers,
+        root=subject.root,
+        name=subject.name,
+        discover=subject.discover,
+        pooling=options.pooling,
+        kernel=options.kernel,
+        bandwidth=options.bandwidth,
+        device=None if stays_where_it_is(subject.module) else choose_device(options.device),
+        precision=options.precision,
+        seed=options.seed,
+        features=features,
+        required=subject.named,
+    )

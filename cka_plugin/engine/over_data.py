@@ -1,0 +1,67 @@
+"""Models over data, by as many processes as there are: what the calls that make representations share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from cka_plugin.data import ReadOptions, open_data
+from cka_plugin.engine import ranks
+from cka_plugin.engine.device import choose_device
+from cka_plugin.engine.identity import identity
+from cka_plugin.engine.problems import warn_of_problems
+from cka_plugin.engine.reading import read_like
+from cka_plugin.engine.run import run
+from cka_plugin.models.subject import subjects
+from cka_plugin.options import Options
+from cka_plugin.representation import Representation
+from cka_plugin.storage.allocator import AMPLE, freed_memory
+from cka_plugin.storage.vectors import budget_bytes
+
+
+def over_data(
+    models: Sequence[tuple[str, Any]], data: Any, options: Options, like: Representation | None = None
+) -> list[Representation]:
+    """Run models over data.
+
+    Args:
+        models: each with its name.
+        data: as the user gave them.
+        options: of the call.
+        like: a representation, whose examples are read in its minibatches.
+
+    Returns:
+        One representation a model; under `torch.distributed` every process has the whole.
+    """
+    rank, size = ranks.world()
+    budget = budget_bytes(options.max_memory)
+    if size > 1:
+        budget //= ranks.ranks_on_this_machine() if options.max_memory == "auto" else 1
+        if options.shard is not None:
+            raise ValueError(
+                f"shard {options.shard}: the {size} ranks of the process group share the minibatches already"
+            )
+    read = ReadOptions.of(options)
+    if like is not None:
+        read = read_like(like, read)
+
+    def work(share: tuple[int, int] | None) -> ranks.Share:
+        on_cpu = choose_device(options.device).type == "cpu"
+        source = ranks.source_of(open_data(data, options.labels))
+        source.count(read)  # too few examples is said before any model is built or downloaded
+        opened = subjects(models, options)
+        ample = options.max_memory == "auto" or budget >= AMPLE
+        with freed_memory(kept=ample) if on_cpu else contextlib.nullcontext():
+            if share is None:
+                return ranks.Share(run(opened, source, read, options, budget), {})
+            mine, quiet = replace(read, shard=share), replace(options, progress=options.progress and rank == 0)
+            made = run(opened, source, mine, quiet, budget // size)
+        return ranks.Share(made, identity(opened, source, read, options))
+
+    made = ranks.split(work, budget - budget // size)
+    if rank == 0:
+        for representation in made:
+            warn_of_problems(representation)
+    return made
