@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cka_plugin.wording import for_terminal
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -96,7 +98,7 @@ def text_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
         cat       0.500
         horse     0.250
     """
-    cells = [list(header)] + [[short(value) for value in row] for row in rows]
+    cells = [[for_terminal(short(value)) for value in row] for row in [header, *rows]]
     widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
     numeric = [
         bool(rows) and all(isinstance(row[column], int | float | np.number) for row in rows)

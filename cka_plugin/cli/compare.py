@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cka_plugin.cli.app import JsonOption, app, check_writable, print_json
+from cka_plugin.cli.messages import say
 from cka_plugin.cli.options import command
 
 
@@ -55,9 +56,9 @@ def compare(
 
     show_comparison(comparison)
     for name, structure in structures.items():
-        print(f"\n{name}. {structure!r}")
+        say(f"\n{name}. {structure!r}")
     for found in mistakes.values():
-        print(f"\n{found}")
+        say(f"\n{found}")
 
 
 @app.command()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cka_plugin.adapters.base import Layer
+from cka_plugin.cli.messages import say
 from cka_plugin.comparison import Comparison
 from cka_plugin.core import MIN_MINIBATCHES
 from cka_plugin.wording import for_terminal, interval, number
@@ -61,7 +62,7 @@ def show_layers(layers: Sequence[Layer], described: str) -> None:
         [(layer.name, layer.kind, number(layer.depth, 2), layer.path) for layer in layers],
         right=(2,),
     )
-    print(f"{len(layers)} layers, {described}")
+    say(f"{len(layers)} layers, {described}")
 
 
 def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
@@ -88,7 +89,7 @@ def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
         right=(1, 3, 4),
     )
     if any(match.tied for match in found.matches):
-        print(f"=: a tie: these examples do not tell it from the second most similar layer of {for_terminal(b)}")
+        say(f"=: a tie: these examples do not tell it from the second most similar layer of {b}")
 
 
 def show_comparison(comparison: Comparison) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cka_plugin.cli.app import JsonOption, app, print_json
+from cka_plugin.cli.messages import say
 
 
 @app.command()
@@ -43,4 +44,4 @@ def errors(
     if as_json:
         print_json(found.to_dict())
     else:
-        print(found)
+        say(found)

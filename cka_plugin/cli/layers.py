@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cka_plugin.cli.app import JsonOption, app, print_json
+from cka_plugin.cli.messages import say
 from cka_plugin.options import help_of
 
 
@@ -34,7 +35,7 @@ def layers(
             raise ValueError(f"no model name matches {listing!r}")
         for framework, matching in ({} if as_json else held).items():
             for name in matching:
-                print(name if ":" in name else f"{framework}:{name}")  # transformers' types have their prefix
+                say(name if ":" in name else f"{framework}:{name}")  # transformers' types have their prefix
         return
     found = cka_plugin.layers(model, granularity)
     if as_json:

@@ -1,4 +1,4 @@
-"""What the command says of an error: one line on standard error."""
+"""What the command says: results on standard output, and of an error one line on standard error."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 import sys
 
 from cka_plugin.wording import for_terminal
+
+
+def say(text: object) -> None:
+    """A result, or a sentence on one, on standard output; what is in its names is shown and does nothing there."""
+    print(for_terminal(text, lines=True))
 
 
 def one_line(error: BaseException) -> str:

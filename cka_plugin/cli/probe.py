@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cka_plugin.cli.app import DataOption, JsonOption, ModelArgument, print_json
+from cka_plugin.cli.messages import say
 from cka_plugin.cli.options import command
 
 
@@ -26,4 +27,4 @@ def probe(
     if as_json:
         print_json(found.to_dict())
     else:
-        print(found)
+        say(found)

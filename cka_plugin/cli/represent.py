@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cka_plugin.cli.app import DataOption, JsonOption, ModelArgument, app, check_writable, print_json
+from cka_plugin.cli.messages import say
 from cka_plugin.cli.options import command
 from cka_plugin.options import help_of
 
@@ -46,7 +47,7 @@ def represent(
             }
         )
     else:
-        print(f"{representation!r} written to {output} ({output.stat().st_size / 1e6:.1f} MB)")
+        say(f"{representation!r} written to {output} ({output.stat().st_size / 1e6:.1f} MB)")
 
 
 @app.command()
@@ -61,4 +62,4 @@ def merge(
     check_writable(output)
     merged = Representation.merge(parts, max_memory)
     merged.save(output)
-    print(f"{merged!r} written to {output}")
+    say(f"{merged!r} written to {output}")

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from cka_plugin.wording import for_plot
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -64,8 +66,8 @@ def plot_check(rows: Sequence[CheckedLayer], title: str = "") -> Figure:
         if math.isnan(rows[i].cka):
             axes.axvline(i, color="tab:red", linestyle=":")
     axes.step(places, [row.threshold for row in rows], where="mid", color="black", linestyle="--", label="threshold")
-    axes.set_xticks(list(places), [row.name for row in rows], rotation=90)
+    axes.set_xticks(list(places), [for_plot(row.name) for row in rows], rotation=90)
     axes.set_ylabel("CKA with the baseline")
-    axes.set_title(title)
+    axes.set_title(for_plot(title))
     axes.legend()
     return figure

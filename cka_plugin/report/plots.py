@@ -10,6 +10,7 @@ import numpy as np
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.core import Floats
+from cka_plugin.wording import for_plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,10 +57,10 @@ def heatmap(
     image = axes.imshow(np.ma.masked_invalid(matrix), origin="lower", cmap=colors, vmin=0.0, vmax=1.0, aspect="auto")
     _ticks(axes, "x", layers_b)
     _ticks(axes, "y", layers_a)
-    axes.set_xlabel(name_b)
-    axes.set_ylabel(name_a)
+    axes.set_xlabel(for_plot(name_b))
+    axes.set_ylabel(for_plot(name_a))
     if title is not None:
-        axes.set_title(title, fontsize="medium")
+        axes.set_title(for_plot(title), fontsize="medium")
     figure = axes.figure
     if bar:
         finite = matrix[np.isfinite(matrix)]
@@ -89,9 +90,9 @@ def pair_grid(matrices: Sequence[Sequence[Floats]], names: Sequence[str], title:
             heatmap(matrices[row][column], [], [], axes=axes, bar=False)
             image = axes.images[0]
             if row == count - 1:
-                axes.set_xlabel(b)
+                axes.set_xlabel(for_plot(b))
             if column == 0:
-                axes.set_ylabel(a)
+                axes.set_ylabel(for_plot(a))
     if image is not None:
         figure.colorbar(image, ax=figure.axes, label="CKA", fraction=0.03, pad=0.02)
     return figure
@@ -107,7 +108,7 @@ def new_figure(width: float, height: float) -> Figure:
 def _ticks(axes: Any, side: str, layers: Sequence[Layer]) -> None:
     step = max(1, math.ceil(len(layers) / MOST_TICKS))
     places = list(range(0, len(layers), step))
-    labels = [layers[place].name for place in places]
+    labels = [for_plot(layers[place].name) for place in places]
     if side == "x":
         axes.set_xticks(places, labels, rotation=90, fontsize=7)
     else:
