@@ -122,6 +122,18 @@ class Adapter:
         """
         return output
 
+    def rows_known(self, model: nn.Module, leaves: bool = False) -> bool:
+        """Whether every layer's activations hold the examples on their first axis where that is as long as a minibatch.
+
+        Where it is not said, the first minibatch runs once more with its examples in another order, to see whose rows
+        are whose; where it is said, only if a layer returns something else.
+
+        Args:
+            model: the model.
+            leaves: whether this is asked of all leaf modules, and not of what `layers` lists.
+        """
+        return False
+
     def mask(self, model: nn.Module, layer: Layer, inputs: Inputs, length: int) -> Tensor | None:
         """Which positions of `layer`'s output, (n, length, d), hold something: (n, length), nonzero where they do.
 

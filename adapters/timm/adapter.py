@@ -86,6 +86,9 @@ class TimmAdapter(Adapter):
             return torch.ones(n, length, dtype=torch.bool, device=valid.device)
         return torch.cat([valid.new_ones(n, length - patches), valid], dim=1)
 
+    def rows_known(self, model: nn.Module, leaves: bool = False) -> bool:
+        return True
+
     def logits(self, model: nn.Module, output: Any) -> Tensor | None:
         return super().logits(model, output) if classifier_of(model) is not None else None
 

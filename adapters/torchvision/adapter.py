@@ -75,6 +75,9 @@ class TorchvisionAdapter(Adapter):
 
         return preparation_of(model)
 
+    def rows_known(self, model: nn.Module, leaves: bool = False) -> bool:
+        return True
+
     def logits(self, model: nn.Module, output: Any) -> Tensor | None:
         """Those of a classifier in training mode stand before the auxiliary ones; detectors give boxes, not scores."""
         return super().logits(model, output) if layout_has_head(model) else None

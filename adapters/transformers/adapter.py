@@ -93,6 +93,9 @@ class TransformersAdapter(Adapter):
 
         return transformers_inputs.mask(model, layer_within(model, layer), inputs, length)
 
+    def rows_known(self, model: nn.Module, leaves: bool = False) -> bool:
+        return True
+
     def logits(self, model: nn.Module, output: Any) -> Tensor | None:
         from cka_plugin.adapters.transformers import inputs as transformers_inputs
 

@@ -7,8 +7,11 @@ later (an in-place ReLU, `+=`) can change it, and no activation outlives its lay
 from __future__ import annotations
 
 import contextlib
+import random
+import warnings
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,13 +19,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cka_plugin.adapters.base import Adapter, Inputs, Layer, first_tensor, spread_depths, tower
+from cka_plugin.adapters.base import Adapter, Inputs, Layer
+from cka_plugin.capture.firing import CaptureError, settled
 from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
 from cka_plugin.capture.lending import forked_rng, hooks_seen, lent, no_gradients
+from cka_plugin.capture.orders import doubled, exchanged, reordered
 from cka_plugin.capture.packed_weights import weights_packed
-from cka_plugin.capture.pooling import examples_first, pool
+from cka_plugin.capture.pooling import pool
+from cka_plugin.capture.rows import OUTPUT, Rows, Slot, Taken
 from cka_plugin.core import GramPacker, similarities
 from cka_plugin.options import check_option
+from cka_plugin.warnings import CKAWarning
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -37,6 +44,7 @@ class Captured:
         exponents: (layers,) int64: the Gram matrices are `2**exponent` times what is stored.
         logits: (n, classes) float32, or None.
         features: where they were asked for, one (n, d) float32 array a layer: what its Gram matrix was made of.
+        rows: where the rows of the examples lay, by layer, where not one an example on the first axis.
     """
 
     vectors: npt.NDArray[np.float32]
@@ -44,6 +52,7 @@ class Captured:
     exponents: npt.NDArray[np.int64]
     logits: npt.NDArray[np.float32] | None
     features: list[npt.NDArray[np.float32]] | None = None
+    rows: dict[str, str] = field(default_factory=dict)
 
 
 class Capture:
@@ -102,11 +111,13 @@ class Capture:
         self.features = features
         self.required = required
         self._move = device is not None
-        self._slots: list[tuple[int, int]] = []  # (candidate, number of the call) of each layer
-        self._fired: list[int] = []  # candidates, as they ran
+        self._slots: list[Slot] = []  # of each layer
+        self._fired: list[Slot] = []  # whose Gram matrices were made, in that order
+        self._calls: Counter[int] = Counter()  # of each candidate
+        self._rows = Rows(adapter.rows_known(model, discover))
         self._gram_device = torch.device("cpu") if self.device.type == "mps" else self.device  # MPS has no float64
         self._grams = GramPacker(self._gram_device)
-        self._rows: list[npt.NDArray[np.float32]] = []
+        self._features: list[npt.NDArray[np.float32]] = []
         self._inputs: Inputs = ()
         self._n = 0
         self._running = False
@@ -130,25 +141,31 @@ class Capture:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
+    @property
+    def rows(self) -> dict[str, str]:
+        """Where the rows of the examples lie, by layer, where each example does not have one row on the first axis."""
+        told = {layer.name: self._rows.readings[slot] for slot, layer in zip(self._slots, self.layers, strict=True)}
+        return {name: reading.described() for name, reading in told.items() if not reading.plain}
+
     def run(self, inputs: Inputs, n: int) -> Captured:
-        """One forward pass over a minibatch of n examples.
+        """One forward pass over a minibatch of n examples; on the first, perhaps one more with these in another order.
 
         Raises:
             RuntimeError: the model failed (with its name and the shapes given), or its layers did not fire as listed.
         """
         self._n, self._running = n, True
         try:
-            with (
-                no_gradients(),
-                forked_rng(self.seed, self.device),
-                _autocast(self.device.type, AUTOCAST[self.precision]),
-                hooks_seen(),
-            ):
-                output = self._forward(to_device(inputs, self.device))
-                logits = self.adapter.logits(self.model, output)
-                if logits is not None and logits.shape[0] != n:
-                    logits = None
-                captured = self._collect(logits)
+            given = to_device(inputs, self.device)
+            try:
+                logits = self._read(given)
+            except RuntimeError as error:
+                # Perhaps code that insists on its strides (`view`): run it as it was lent. Later it is its own failure.
+                if isinstance(error, CaptureError) or self._slots or not self._channels_last:
+                    raise
+                self._channels_last = False
+                self._layout.close()
+                logits = self._read(given)
+            captured = self._collect(logits)
         except CaptureError:
             raise
         except Exception as error:
@@ -157,26 +174,65 @@ class Capture:
             ) from error
         finally:
             self._forget()
+            self._rows.over()
             self._inputs, self._running = (), False
         return captured
 
-    def _forward(self, inputs: Inputs) -> Any:
-        self._inputs = inputs
-        if self._channels_last:
+    def _read(self, given: Any) -> Tensor | None:
+        """Run the model, and before it with the examples in another order where their rows are not known yet."""
+        failure = self._look(given) if self._rows.wanted else None
+        again = self._rows.unsettled  # a model may change what it is given, but not what it is given again
+        logits = self._pass(reordered(given, torch.arange(self._n)) if again else given)
+        if self._rows.wanted and failure is None:
+            failure = self._look(given)
+            logits = self._pass(given) if failure is None else logits
+        if failure is not None:
+            raise CaptureError(
+                f"{self.name} fails when its examples come in another order, by which it is told which rows of its "
+                f"layers are whose: {type(failure).__name__}: {failure}"
+            ) from failure
+        return logits
+
+    def _look(self, given: Any) -> Exception | None:
+        """Run the model with its examples in another order; returns why that cannot be."""
+        failure: Exception | None = None
+        for order in (exchanged(self._n), doubled(self._n)):
             try:
-                return self.adapter.forward(self.model, inputs_channels_last(inputs))
-            except CaptureError:
-                raise
-            except RuntimeError:
-                if self._slots:  # it has run before: a failure of its own
-                    raise
-                self._channels_last = False  # perhaps code that insists on its strides (`view`): run it as it was lent
-                self._layout.close()
-                self._forget()
-        return self.adapter.forward(self.model, inputs)
+                with lent(self.model), self._rows.watching(order):
+                    self._pass(reordered(given, order))
+                return None
+            except Exception as error:  # told by the caller, unless the model fails on the examples as they are too
+                if self._channels_last and isinstance(error, RuntimeError) and not self._slots:
+                    raise  # perhaps of its strides: see `run`
+                failure = failure or error
+        return failure
+
+    def _pass(self, inputs: Any) -> Tensor | None:
+        """One forward pass; returns the logits."""
+        self._forget()
+        self._inputs = inputs
+        with (
+            no_gradients(),
+            forked_rng(self.seed, self.device),
+            _autocast(self.device.type, AUTOCAST[self.precision]),
+            hooks_seen(),
+        ):
+            before = self._rows.wanted and _random_states(self.device)
+            output = self.adapter.forward(self.model, inputs_channels_last(inputs) if self._channels_last else inputs)
+            if self._rows.wanted:
+                half = AUTOCAST[self.precision] is not None
+                self._rows.random = half or before != _random_states(self.device)
+            logits = self.adapter.logits(self.model, output)
+            if logits is None or self._rows.note(OUTPUT, logits, self._n):
+                return None
+            taken = self._rows.take(OUTPUT, logits, self._n)
+            if isinstance(taken, Taken) and taken.x.ndim == 2 and not taken.reading.gathers:
+                return taken.x
+            return None
 
     def _forget(self) -> None:
-        self._fired, self._grams, self._rows = [], GramPacker(self._gram_device), []
+        self._fired, self._calls, self._features = [], Counter(), []
+        self._grams = GramPacker(self._gram_device)
 
     def _to_channels_last(self, stack: contextlib.ExitStack) -> None:
         self._layout = stack.enter_context(contextlib.ExitStack())
@@ -194,44 +250,81 @@ class Capture:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             if not self._running:  # the same module is compared under another name too
                 return
-            x = first_tensor(self.adapter.activation(self.model, layer, output), self._n)
-            if x is None:
-                if self.discover:
+            slot = (position, self._calls[position])
+            self._calls[position] += 1
+            activation = self.adapter.activation(self.model, layer, output)
+            # The forward pass may have switched gradients on, or an autocast.
+            with torch.no_grad(), torch.autocast(self._gram_device.type, enabled=False):
+                if self._rows.note(slot, activation, self._n):
                     return
-                raise CaptureError(
-                    f"layer {layer.name!r} ({layer.path}) of {self.name} returned no activation: "
-                    f"{type(output).__name__}"
-                )
-            x = x.detach().cpu() if x.device.type == "mps" else x.detach()
-            with torch.no_grad(), torch.autocast(x.device.type, enabled=False):  # a forward may switch gradients on
-                try:
-                    x = examples_first(x, self._n, module)
-                    mask = None
-                    if x.ndim == 3 and self.pooling != "flatten":
-                        mask = self.adapter.mask(self.model, layer, self._inputs, x.shape[1])
-                    rows = pool(x, self.pooling, mask)
-                except ValueError as error:
-                    raise CaptureError(f"layer {layer.name!r} ({layer.path}) of {self.name}: {error}") from error
-                if self.features:  # a copy: later in-place changes are not ours
-                    self._rows.append(rows.float().cpu().numpy().copy())
-                self._grams.add(*similarities(rows, self.kernel, self.bandwidth))
-                self._fired.append(position)
+                taken = self._rows.take(slot, activation, self._n)
+                if isinstance(taken, str):
+                    self._unreadable(slot, layer, taken)
+                elif taken is not None:  # else the pass is repeated
+                    self._keep(slot, layer, taken)
 
         return hook
 
+    def _keep(self, slot: Slot, layer: Layer, taken: Taken) -> None:
+        """Make the Gram matrix of a layer."""
+        x = taken.x
+        try:
+            mask = None
+            if x.ndim == 3 and self.pooling != "flatten":
+                mask = self.adapter.mask(self.model, layer, self._inputs, x.shape[1])
+            rows = pool(x, self.pooling, mask)
+        except ValueError as error:
+            raise CaptureError(f"layer {layer.name!r} ({layer.path}) of {self.name}: {error}") from error
+        if self.features:  # a copy: later in-place changes are not ours
+            self._features.append(rows.float().cpu().numpy().copy())
+        self._grams.add(*similarities(rows, self.kernel, self.bandwidth))
+        self._fired.append(slot)
+
+    def _unreadable(self, slot: Slot, layer: Layer, why: str) -> None:
+        """A layer whose rows cannot be told: left out from the first minibatch on, or NaN if it was there before."""
+        if not self.discover or layer.path in self.required or (self.features and slot in self._slots):
+            raise CaptureError(f"layer {layer.name!r} ({layer.path}) of {self.name}: {why}")
+        if slot in self._slots:
+            self._nothing(slot, why)
+
+    def _nothing(self, slot: Slot, why: str) -> None:
+        """NaN for a layer that cannot be read in this minibatch, and so for all its pairs."""
+        warnings.warn(
+            f"layer {self.layers[self._slots.index(slot)].name!r} of {self.name} is NaN: {why}",
+            CKAWarning,
+            stacklevel=2,
+        )
+        self._grams.add(torch.full((self._n, self._n), torch.nan), torch.zeros((), dtype=torch.int32))
+        self._fired.append(slot)
+
+    def _warn_of_left_out(self) -> None:
+        reasons: dict[str, list[str]] = {}
+        for (position, call), why in self._rows.left_out.items():
+            if (position, call) == OUTPUT:
+                reasons.setdefault(f"no predictions, as {why}", [])
+            else:
+                layer = self.candidates[position]
+                name = layer.name + (f"@{call}" if call else "")
+                shown = name if layer.path in ("", name) else f"{name} ({layer.path})"
+                reasons.setdefault(why, []).append(repr(shown))
+        if reasons:
+            told = [f"{', '.join(names)}: {why}" if names else why for why, names in reasons.items()]
+            warnings.warn(f"left out of {self.name}: {'; '.join(told)}", CKAWarning, stacklevel=2)
+
     def _collect(self, logits: Tensor | None) -> Captured:
         """What the hooks kept, in the order of the layers, on the host."""
-        slots: list[tuple[int, int]] = []
-        calls: dict[int, int] = {}
-        for position in self._fired:
-            slots.append((position, calls.get(position, 0)))
-            calls[position] = calls.get(position, 0) + 1
         if not self._slots:
-            self._settle(slots)
-        order = {slot: place for place, slot in enumerate(slots)}
-        if set(slots) != set(self._slots):
+            if not self._fired and any(slot != OUTPUT for slot in self._rows.left_out):
+                self._warn_of_left_out()
+                raise CaptureError(
+                    f"no layer of {self.name} can be compared: {next(iter(self._rows.left_out.values()))}"
+                )
+            self._slots, self.layers = settled(self.name, self.candidates, self._fired, self.discover, self.required)
+            self._warn_of_left_out()
+        order = {slot: place for place, slot in enumerate(self._fired)}
+        if set(order) != set(self._slots):
             missing = [self.layers[self._slots.index(s)].name for s in self._slots if s not in order]
-            extra = [self.candidates[p].name for p, k in slots if (p, k) not in self._slots]
+            extra = [self.candidates[s[0]].name for s in self._fired if s not in self._slots]
             raise CaptureError(
                 f"{self.name} did not run the same layers on every minibatch: missing {missing}, more calls of {extra}"
             )
@@ -242,61 +335,9 @@ class Capture:
             made[1],
             made[2].astype(np.int64),
             None if logits is None else made[3],
-            [self._rows[place] for place in places] if self.features else None,
+            [self._features[place] for place in places] if self.features else None,
+            self.rows,
         )
-
-    def _settle(self, slots: list[tuple[int, int]]) -> None:
-        """After the first minibatch: which layers there are, and that they fired as listed."""
-        fired = {position for position, _ in slots}
-        silent = [layer for position, layer in enumerate(self.candidates) if position not in fired]
-        if not fired:
-            raise CaptureError(f"none of the layers of {self.name} ran")
-        if unheard := [layer.name for layer in silent if layer.path in self.required]:
-            raise CaptureError(
-                f"layers {', '.join(unheard)} of {self.name} were asked for and did not run on this input"
-            )
-        if not self.discover and silent:
-            towers_run = {tower(self.candidates[position].name) for position in fired}
-            lost = [layer for layer in silent if tower(layer.name) in towers_run or not tower(layer.name)]
-            # A tower without inputs (the text tower of CLIP on images alone) stays out as a whole.
-            if lost:
-                raise CaptureError(
-                    f"layers {', '.join(l.name for l in lost)} of {self.name} did not run on this input; give "
-                    "granularity='module' to compare whatever runs"
-                )
-        if self.discover:
-            self._slots = slots
-        else:
-            self._check_order(slots)
-            self._slots = sorted(slots)
-            if len({position for position, _ in slots}) < len(slots):
-                self._slots = slots  # a module called many times: the order of the calls is the order of the layers
-        named = [
-            Layer(l.name if call == 0 else f"{l.name}@{call}", l.path, l.kind, l.depth)
-            for l, call in ((self.candidates[position], call) for position, call in self._slots)
-        ]
-        repeated = any(call for _, call in self._slots)
-        as_listed = [position for position, _ in self._slots] == list(range(len(self.candidates)))
-        self.layers = named if as_listed or not (self.discover or repeated) else spread_depths(named)
-
-    def _check_order(self, slots: list[tuple[int, int]]) -> None:
-        last: dict[str, int] = {}
-        for position, call in slots:
-            if call:
-                continue
-            layer = self.candidates[position]
-            side = tower(layer.name)
-            if position < last.get(side, -1):
-                raise CaptureError(
-                    f"{self.name} runs {layer.name!r} after {self.candidates[last[side]].name!r}, against the "
-                    "order of its "
-                    "layer list: give granularity='module' to compare whatever runs, and report the model"
-                )
-            last[side] = position
-
-
-class CaptureError(RuntimeError):
-    """A model's layers could not be read."""
 
 
 def _autocast(kind: str, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[Any]:
@@ -304,6 +345,13 @@ def _autocast(kind: str, dtype: torch.dtype | None) -> contextlib.AbstractContex
         return torch.autocast(kind, enabled=False)
     # Weights cast here would be found again by a training step in an autocast around us, and have no gradients.
     return torch.autocast(kind, dtype=dtype, cache_enabled=False)
+
+
+def _random_states(device: torch.device) -> list[Any]:
+    """To be equal before and after a pass that draws no random numbers."""
+    states: list[Any] = [torch.get_rng_state().tolist(), random.getstate()]
+    states.append([part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()])  # noqa: NPY002
+    return [*states, torch.cuda.get_rng_state(device).tolist()] if device.type == "cuda" else states
 
 
 def _device_of(model: nn.Module) -> torch.device:

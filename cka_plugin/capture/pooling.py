@@ -3,38 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cka_plugin.core import as_rows
-
-
-def examples_first(x: Tensor, n: int, module: nn.Module | None = None) -> Tensor:
-    """Bring the axis of the examples to the front.
-
-    Sequence-first modules (`batch_first=False`) give (length, n, d); windows give (n * windows, ...).
-
-    Raises:
-        ValueError: no axis holds n examples.
-
-    Example:
-        >>> examples_first(torch.zeros(7, 4, 3), 4).shape, examples_first(torch.zeros(8, 3), 4).shape
-        (torch.Size([4, 7, 3]), torch.Size([4, 2, 3]))
-    """
-    sequence_first = x.ndim >= 3 and x.shape[1] == n and _is_sequence_first(module)
-    if x.shape[0] == n and not sequence_first:
-        return x
-    if x.ndim >= 2 and x.shape[1] == n:
-        return x.transpose(0, 1)
-    if x.shape[0] % n == 0 and x.shape[0] > 0:
-        return x.unflatten(0, (n, -1))
-    raise ValueError(f"an output of shape {tuple(x.shape)} has no axis for the {n} examples of the minibatch")
-
-
-def _is_sequence_first(module: nn.Module | None) -> bool:
-    if module is None:
-        return False
-    flags = [getattr(module, "batch_first", None), getattr(getattr(module, "self_attn", None), "batch_first", None)]
-    return any(flag is False for flag in flags)
 
 
 def pool(x: Tensor, pooling: str, mask: Tensor | None) -> Tensor:

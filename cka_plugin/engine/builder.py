@@ -24,11 +24,13 @@ class Builder:
         self.keeper: ScaleKeeper | None = None
         self.minibatches: list[tuple[Batch, npt.NDArray[Any], npt.NDArray[Any]]] = []
         self.logits: dict[int, npt.NDArray[np.float32]] = {}
+        self.rows: dict[str, str] = {}  # of layers whose examples do not have one row each on the first axis
 
     def add(self, batch: Batch, captured: Captured) -> None:
         """Take one minibatch; of the batch only what the representation needs is kept."""
         if self.keeper is None:
             self.keeper = ScaleKeeper(len(captured.exponents))
+        self.rows |= captured.rows
         vectors, diagonals = self.store.keep(captured.vectors), captured.diagonals
         self.keeper.add(vectors, diagonals, captured.exponents)
         self.minibatches.append((batch.without_content(), vectors, diagonals))
@@ -74,6 +76,6 @@ class Builder:
             label_names=source.label_names if labelled else None,
             problems=find_problems(layers, minibatches),
             skipped=sorted({example for batch, _, _ in self.minibatches for example in batch.skipped}, key=str),
-            options=options,
+            options=options | ({"rows": self.rows} if self.rows else {}),
             shard=shard,
         )

@@ -56,7 +56,7 @@ def write_finished(path: Path, finished: Finished, identity: str) -> None:
     if batch.labels is not None:
         tensors["labels"] = batch.labels
     about = {"index": batch.index, "of": identity, "pass": batch.pass_index}
-    about |= {"ids": batch.ids, "skipped": batch.skipped}
+    about |= {"ids": batch.ids, "skipped": batch.skipped, "rows": captured.rows}
     metadata = {"version": str(VERSION), "minibatch": json.dumps(about)}
     write_atomically(path, lambda file: write_tensors(file, tensors, metadata))
 
@@ -93,6 +93,9 @@ def _checked(file: TensorFile, index: int, identity: str, layers: int) -> Finish
     for name, fits in _ABOUT.items():
         if not fits(about[name]):
             raise ValueError(f"its {name} is {about[name]!r:.80}")
+    rows = about.get("rows", {})
+    if not isinstance(rows, dict) or not all(isinstance(told, str) for told in rows.values()):
+        raise ValueError(f"its rows are {rows!r:.80}")
     n = len(about["ids"])
     shapes: dict[str, tuple[tuple[int | None, ...], str]] = {
         "vectors": ((layers, pairs_of(n)), "f4"),
@@ -105,7 +108,7 @@ def _checked(file: TensorFile, index: int, identity: str, layers: int) -> Finish
     }
     needed = {name: fit for name, fit in shapes.items() if name in file.arrays or name not in ("logits", "labels")}
     held = {name: at_hand(array_of(file.arrays, name, *fit)) for name, fit in needed.items()}
-    captured = Captured(held["vectors"], held["diagonals"], held["exponents"], held.get("logits"))
+    captured = Captured(held["vectors"], held["diagonals"], held["exponents"], held.get("logits"), rows=rows)
     batch = Batch(
         index,
         about["pass"],

@@ -23,7 +23,7 @@ from cka_plugin.adapters.base import Layer, first_tensor
 from cka_plugin.adapters.transformers.adapter import TransformersAdapter
 from cka_plugin.adapters.transformers.forward import EITHER
 from cka_plugin.adapters.transformers.inputs import forward, has_placeholders, mask, preparation
-from cka_plugin.capture.pooling import examples_first, pool
+from cka_plugin.capture.pooling import pool
 from tests.support.meta_run import meta_run
 from tests.support.small_transformers import TEXTS, sounds, word_tokenizer
 from tests.support.tiny_transformers import tiny
@@ -212,7 +212,9 @@ def activations(model: nn.Module, inputs: Any, n: int) -> dict[Layer, Tensor]:
         def keep(module: nn.Module, args: Any, output: Any) -> None:
             x = first_tensor(ADAPTER.activation(model, layer, output), n)
             if x is not None and layer not in seen:
-                seen[layer] = examples_first(x, n, module)
+                seen[layer] = (
+                    x if x.shape[0] == n else x.transpose(0, 1) if x.shape[1] == n else x.unflatten(0, (n, -1))
+                )
 
         return keep
 
