@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.errors.group_result import GroupComparison
     from cka_plugin.analysis.errors.predictions_alike import Agreement
     from cka_plugin.analysis.errors.result import ErrorComparison
+    from cka_plugin.analysis.examples.result import ExampleComparison
     from cka_plugin.analysis.levels.chance import ChanceLevel
     from cka_plugin.analysis.statistics.permutation import PermutationTest
 
@@ -461,6 +462,41 @@ class Comparison:
         from cka_plugin.analysis.errors.agreement import similarity_and_errors
 
         return similarity_and_errors(self.models(), self.error_matrices(mapping=mapping, restrict=restrict), **options)
+
+    def examples(
+        self,
+        a: str | None = None,
+        b: str | None = None,
+        *,
+        draws: int = 20,
+        seed: int = 0,
+        correction: str = "benjamini-hochberg",
+        level: float = 0.95,
+        alpha: float = 0.05,
+    ) -> ExampleComparison:
+        """How differently two models place each example, layer by layer at equal depth, the most differently first.
+
+        Args:
+            a: one model; without both, the pair where two models are compared.
+            b: the other.
+            draws: permutations of the examples that give the level of chance.
+            seed: of the draws.
+            correction: of p over the classes: `benjamini-hochberg`, `holm` or `none`.
+            level: of the interval, and the quantile of chance.
+            alpha: of the flags.
+
+        Returns:
+            An `ExampleComparison`: `.examples`, `.classes`, `.disagreement` (does it foretell other predictions?).
+
+        Raises:
+            ValueError: no such model; no layers at equal depth that are alive.
+        """
+        from cka_plugin.analysis.examples.compare import compare_examples
+        from cka_plugin.analysis.statistics.corrections import Decisions
+
+        first, second = self.pair(a, b)
+        rules = Decisions(correction, level, alpha)
+        return compare_examples(self[first], self[second], draws=draws, seed=seed, rules=rules)
 
     def to_frame(self, a: str | None = None, b: str | None = None, *, level: float = 0.95) -> pd.DataFrame:
         """Every pair of layers as a row: both models, layers, paths and depths, `cka`, `low`, `high`.

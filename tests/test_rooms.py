@@ -24,7 +24,7 @@ FLOORS: list[list[str]] = [
     ["engine"],
     ["models"],
     ["analysis"],
-    ["analysis.errors", "analysis.blocks"],
+    ["analysis.errors", "analysis.blocks", "analysis.examples"],
     ["analysis.components", "analysis.levels"],
     ["analysis.statistics", "analysis.subsets"],
     ["analysis.grams"],
