@@ -1,0 +1,182 @@
+"""Train one network of the study, or all of them: `python examples/studies/photographs/train.py OUT [NAME ...]`.
+
+Each network leaves `NAME.safetensors` (weights as float16), `NAME.json` (settings, accuracies) and
+`NAME.checkpoint.pt` while it is being trained, from which a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+sys.path.insert(0, str(Path(__file__).parent))
+from crops import crops
+from networks import PlainReLU, ResNet
+
+from cka_plugin import sample
+
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One network: what it is, and what it is trained on."""
+
+    kind: str = "residual"  # residual, plain (without shortcuts), mlp
+    depth: int = 14
+    width: int = 1
+    data: str = "crops"  # crops or digits
+    n_train: int = 1000
+    epochs: int = 20
+    size: int = 24
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """Such as `residual-d56-w1-crops1000-e40-s0`."""
+        where = f"{self.data}{self.n_train}" + ("" if self.size == 24 else f"x{self.size}")
+        return f"{self.kind}-d{self.depth}-w{self.width}-{where}-e{self.epochs}-s{self.seed}"
+
+
+def examples(settings: Settings, split: str, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and labels of one split."""
+    if settings.data == "crops":
+        return crops(split, n, settings.size)
+    x, y, _ = sample.digits(split)
+    x = functional.interpolate(x, settings.size, mode="bilinear", antialias=True)
+    return x[:n], torch.as_tensor(y)[:n]
+
+
+def build(settings: Settings) -> nn.Module:
+    """The network, untrained."""
+    torch.manual_seed(settings.seed)
+    classes = 14 if settings.data == "crops" else 10
+    if settings.kind == "mlp":
+        return PlainReLU(settings.depth, 256 * settings.width, 3 * settings.size**2, classes)
+    return ResNet(settings.depth, settings.width, classes, settings.kind == "residual")
+
+
+def load(folder: Path, settings: Settings) -> nn.Module:
+    """A network as `train` left it, in eval mode."""
+    net = build(settings)
+    state = load_file(folder / f"{settings.name}.safetensors")
+    net.load_state_dict({key: value.to(net.state_dict()[key].dtype) for key, value in state.items()})
+    return net.eval()
+
+
+def augmented(x: torch.Tensor, generator: torch.Generator, flips: bool) -> torch.Tensor:
+    """Shifted by up to 2 pixels, and half of them mirrored where that leaves the class."""
+    padded = functional.pad(x, (2, 2, 2, 2), mode="reflect")
+    dx, dy = torch.randint(0, 5, (2,), generator=generator).tolist()
+    x = padded[:, :, dy : dy + x.shape[2], dx : dx + x.shape[3]]
+    mirrored = torch.rand(len(x), generator=generator) < 0.5
+    return torch.where(mirrored[:, None, None, None], x.flip(3), x) if flips else x
+
+
+def train(settings: Settings, folder: Path) -> None:
+    """Train one network unless it is there: SGD with momentum 0.9, rate 0.1 by a cosine, batches of 128."""
+    done = folder / f"{settings.name}.json"
+    if done.exists():
+        return
+    net = build(settings)
+    x, y = examples(settings, "train", settings.n_train)
+    rate = 0.1 if settings.kind != "mlp" else 0.01
+    optimiser = torch.optim.SGD(net.parameters(), rate, momentum=0.9, weight_decay=1e-4, nesterov=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
+    generator = torch.Generator().manual_seed(settings.seed)
+    kept, start, seconds = folder / f"{settings.name}.checkpoint.pt", 0, 0.0
+    if kept.exists():
+        state = torch.load(kept, weights_only=True)
+        net.load_state_dict(state["net"])
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        generator.set_state(state["generator"])
+        start, seconds = state["epoch"], state["seconds"]
+    for epoch in range(start, settings.epochs):
+        began = time.process_time()
+        net.train()
+        for rows in torch.randperm(len(x), generator=generator).split(BATCH):
+            if len(rows) < 2:
+                continue
+            loss = functional.cross_entropy(net(augmented(x[rows], generator, settings.data == "crops")), y[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+            optimiser.step()
+        schedule.step()
+        seconds += time.process_time() - began
+        state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
+        state |= {"generator": generator.get_state(), "epoch": epoch + 1, "seconds": seconds}
+        torch.save(state, kept)
+    save_file(
+        {key: value.half() if value.is_floating_point() else value for key, value in net.state_dict().items()},
+        folder / f"{settings.name}.safetensors",
+    )
+    net = load(folder, settings)
+    accuracies = {split: accuracy(net, *examples(settings, split, 700)) for split in ("train", "test")}
+    done.write_text(json.dumps({**asdict(settings), **accuracies, "seconds": round(seconds)}), encoding="utf-8")
+    kept.unlink()
+
+
+@torch.no_grad()
+def accuracy(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
+    """Share of examples that are told right."""
+    return float(torch.cat([net(part).argmax(1) for part in x.split(BATCH)]).eq(y).float().mean())
+
+
+R = Settings
+STUDY = [
+    R(depth=8, n_train=2000, epochs=10),
+    R(depth=14, n_train=2000, epochs=10),
+    R(depth=38, n_train=2000, epochs=10),
+    R(kind="mlp", depth=16, n_train=1000, epochs=30),
+    R(depth=110, n_train=500, epochs=40),
+    R(depth=14, n_train=500, epochs=40),
+    R(kind="plain", depth=14, n_train=1000, epochs=20),
+    R(depth=14, width=8, n_train=1000, epochs=15, size=16),
+    R(depth=14, data="digits", n_train=1000, epochs=15),
+    R(depth=56, n_train=1000, epochs=40),
+    R(depth=20, n_train=1000, epochs=20),
+    R(depth=14, width=2, n_train=1000, epochs=15, size=16),
+    R(depth=14, width=4, n_train=1000, epochs=15, size=16),
+    R(depth=14, width=1, n_train=1000, epochs=15, size=16),
+    R(depth=38, data="digits", n_train=1000, epochs=15),
+    R(depth=38, n_train=500, epochs=40),
+    R(kind="mlp", depth=16, data="digits", n_train=1000, epochs=30),
+    R(kind="plain", depth=20, n_train=1000, epochs=20),
+    R(depth=8, n_train=250, epochs=60),
+    R(depth=14, width=8, n_train=250, epochs=30, size=16),
+    R(depth=110, data="digits", n_train=500, epochs=30),
+    R(depth=110, n_train=500, epochs=40, seed=1),
+    R(depth=14, n_train=2000, epochs=10, seed=1),
+    R(depth=38, n_train=2000, epochs=10, seed=1),
+    R(depth=56, n_train=1000, epochs=40, seed=1),
+    R(depth=56, n_train=4000, epochs=8),
+    R(depth=14, n_train=8000, epochs=6),
+    R(depth=110, n_train=2000, epochs=10),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("names", nargs="*")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    for settings in STUDY:
+        if not given.names or settings.name in given.names:
+            train(settings, given.out)
+            print((given.out / f"{settings.name}.json").read_text(encoding="utf-8"), flush=True)
+
+
+if __name__ == "__main__":
+    main()
