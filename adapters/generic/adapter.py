@@ -15,7 +15,16 @@ from cka_plugin.adapters.base import Adapter, Inputs, Layer, Preparation
 from cka_plugin.adapters.generic.inputs import preparation_inside
 from cka_plugin.adapters.generic.masks import Noted, heads_of, noting
 from cka_plugin.adapters.generic.parts import Parts
-from cka_plugin.adapters.generic.runs import Run, find_runs, fires, has_weights, is_weight_layer, join, weight_count
+from cka_plugin.adapters.generic.runs import (
+    Run,
+    find_bare_runs,
+    find_runs,
+    fires,
+    has_weights,
+    is_weight_layer,
+    join,
+    weight_count,
+)
 from cka_plugin.adapters.known import known_owner
 from cka_plugin.adapters.modules import is_activation, is_norm, layer_within
 
@@ -123,6 +132,9 @@ def _read(model: nn.Module, granularity: str) -> tuple[list[Layer], str, bool]:
             "nothing that fires in the model has weights, so it is one layer",
             True,
         )
+    bare = find_bare_runs(model)
+    if bare and len(_units_beside_head(parts)) < 2:
+        return _read_runs(Parts.of(model, [path for run in bare for path in run.blocks]), bare, granularity)
     return _read_plain(parts)
 
 
@@ -208,7 +220,7 @@ def _read_plain(parts: Parts) -> tuple[list[Layer], str, bool]:
     """A network without runs: its convolutions and linear layers are the blocks, if there are two beside the head."""
     place = parts.place
     head = parts.head
-    units = {path: output for path, output in _units(parts).items() if head is None or path != head[0]}
+    units = _units_beside_head(parts)
     layers = [] if head is None else [(place[head[0]], Layer("head", head[1], "head", 0.0))]
     beside = [path for path in parts.weighted or list(place) if head is None or path != head[0]]
     if len(units) < 2:
@@ -226,6 +238,10 @@ def _read_plain(parts: Parts) -> tuple[list[Layer], str, bool]:
     layers += [(place[path], parts.by_path(path)) for path in beside if path not in inside and path not in before]
     grounds = f"a plain network: each of {len(units)} convolutions or linear layers, with what follows it, is a block"
     return parts.in_order(layers), grounds, parts.followed
+
+
+def _units_beside_head(parts: Parts) -> dict[str, str]:
+    return {path: output for path, output in _units(parts).items() if parts.head is None or path != parts.head[0]}
 
 
 def _units(parts: Parts) -> dict[str, str]:

@@ -9,11 +9,12 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from torch import nn
 
-from cka_plugin.adapters.modules import is_leaf, leaves
+from cka_plugin.adapters.modules import is_activation, is_leaf, leaves
 
 # A run that holds less than this share of the weights of the largest run is part of a stem, neck or head.
 SMALLEST_RUN = 0.05
@@ -65,6 +66,35 @@ def find_runs(model: nn.Module) -> list[Run]:
     runs = [run for run in runs if weights[_part(run)] >= SMALLEST_RUN * max(weights.values())]
     proper = [run for run in runs if any(_is_block(model.get_submodule(path)) for path in run.blocks)]
     return proper or runs  # where there are blocks, a run of convolutions with their norms is only a stem or a neck
+
+
+def find_bare_runs(model: nn.Module) -> list[Run]:
+    """The runs of like-typed modules without weights (Fourier mixing, shifts), for networks that have no other blocks.
+
+    They stand side by side, and are more than activations or dropouts, which between linear layers are no blocks.
+
+    Example:
+        >>> class Shift(nn.Module):
+        ...     def forward(self, x): return x.roll(1, 1)
+        >>> find_bare_runs(nn.Sequential(nn.Linear(2, 2), Shift(), Shift()))
+        [Run(container='', stages=(('1', '2'),), stage_paths=())]
+    """
+    found: list[Run] = []
+    for container, module in model.named_modules():
+        if any(f"{container}.".startswith(f"{block}.") for run in found for block in run.blocks):
+            continue
+        listed = isinstance(module, _LISTS)
+        for kind, members in groupby(module.named_children(), key=lambda child: _bare_kind(child[1])):
+            names = [name for name, _ in members if listed or re.search(r"\d", name)]
+            if kind is not None and len(names) > 1:
+                found.append(Run(container, (tuple(join(container, name) for name in names),)))
+    return found
+
+
+def _bare_kind(module: nn.Module) -> type[nn.Module] | None:
+    """The class of a module that may be a block without weights; None of what has weights or is no block."""
+    minor = is_activation(module) or isinstance(module, nn.Identity) or "Drop" in type(module).__name__
+    return None if minor or is_pure(module) or has_weights(module) else type(module)
 
 
 def _part(run: Run) -> str:
@@ -218,6 +248,7 @@ def _shape(parameter: nn.Parameter) -> tuple[int, ...]:
 __all__ = [
     "SMALLEST_RUN",
     "Run",
+    "find_bare_runs",
     "find_runs",
     "fires",
     "has_weights",
