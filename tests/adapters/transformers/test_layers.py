@@ -8,22 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from cka_plugin.adapters import adapter_of, layers
-from cka_plugin.adapters.order.calls import around, call_order
-from cka_plugin.adapters.transformers.adapter import TransformersAdapter
-from cka_plugin.adapters.transformers.blocks import find_towers
+from cka_plugin.adapters import layers
 from tests.support.transformers_firing import evidence
+from tests.support.transformers_layers import (
+    on_meta,
+)
 from tests.support.transformers_types import all_types, build
 
-hf = pytest.importorskip("transformers")
 timm = pytest.importorskip("timm")
-
-
-def on_meta(class_name: str, **settings: object) -> nn.Module:
-    """A model without weights."""
-    cls = getattr(hf, class_name)
-    with torch.device("meta"):
-        return cls(cls.config_class(**settings)).eval()
 
 
 def short(model: nn.Module, granularity: str = "block") -> str:
@@ -45,10 +37,12 @@ def short(model: nn.Module, granularity: str = "block") -> str:
     return " ".join(name.replace("{}", f"{{{n}}}") for name, n in zip(said, counts, strict=True))
 
 
-# Names ---------------------------------------------------------------------------------------------------------------
-
 SWIN = "stem stages.0.blocks.{2} stages.1.blocks.{2} stages.2.blocks.{6} stages.3.blocks.{2} norm"
+
+
 RESNET = "stages.0.blocks.{3} stages.1.blocks.{4} stages.2.blocks.{6} stages.3.blocks.{3}"
+
+
 NAMES = {
     # One tower.
     "BertModel": "embed blocks.{12}",
@@ -95,41 +89,6 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("class_name", NAMES)
-def test_names_are_those_of_the_common_vocabulary(class_name: str) -> None:
-    assert short(on_meta(class_name)) == NAMES[class_name]
-
-
-def test_a_stage_is_where_its_last_block_ends() -> None:
-    """Swin's own stage module gives what its downsampling has made of that already."""
-    model = on_meta("SwinForImageClassification")
-    assert short(model, "stage") == "stem stages.{4} norm head"
-    ends = [layer.path for layer in layers(model, "stage") if layer.kind == "block"]
-    assert ends == [f"swin.encoder.layers.{i}.blocks.{depth - 1}" for i, depth in enumerate(model.config.depths)]
-
-
-def test_a_network_without_stages_has_its_blocks_at_stage_granularity() -> None:
-    model = on_meta("BertModel")
-    assert layers(model, "stage") == layers(model, "block")
-
-
-def test_leaf_modules_are_named_after_their_blocks() -> None:
-    names = [layer.name for layer in layers(on_meta("BertModel"), "module")]
-    assert "blocks.0.attention.self.query" in names
-    assert "embed.word_embeddings" in names
-
-
-def test_depth_rises_from_0_to_1_in_each_tower() -> None:
-    found = layers(on_meta("CLIPModel"))
-    for side in ("vision", "text"):
-        depths = [layer.depth for layer in found if layer.name.startswith(side)]
-        assert depths[0] == 0
-        assert depths[-1] == 1
-        assert depths == sorted(depths)
-
-
-# Hard cases ----------------------------------------------------------------------------------------------------------
-
 PATHS = {
     # Shared layers called many times are listed once; the hidden size of the embedding is mapped before them.
     ("albert", "embed"): "encoder.embedding_hidden_mapping_in",
@@ -168,136 +127,6 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize(("model_type", "name"), PATHS)
-def test_hard_cases_are_found_where_they_are(model_type: str, name: str) -> None:
-    if model_type not in all_types():
-        pytest.skip("not in this version of transformers")
-    paths = {layer.name: layer.path for layer in layers(build(model_type))}
-    assert paths[name] == PATHS[model_type, name]
-
-
-def test_a_final_norm_of_pre_norm_speech_models_comes_after_the_blocks() -> None:
-    model = on_meta("Wav2Vec2Model", do_stable_layer_norm=True, feat_extract_norm="layer")
-    assert short(model) == "embed blocks.{12} norm"
-    assert layers(model)[-1].path == "encoder.layer_norm"
-
-
-def test_distilled_heads_give_the_class_token_s() -> None:
-    assert layers(on_meta("DeiTForImageClassificationWithTeacher"))[-1].path == "cls_classifier"
-
-
-def test_towers_are_told_apart_by_what_their_paths_differ_in() -> None:
-    blocks = [layer.name for layer in layers(build("seamless_m4t")) if layer.kind == "block"]
-    towers = dict.fromkeys(name.rsplit(".blocks.", 1)[0] for name in blocks)
-    assert list(towers) == ["audio", "text_encoder", "text_decoder", "t2u_model.encoder", "t2u_model.decoder"]
-
-
-def test_a_base_model_inside_a_model_with_a_task_is_mapped_alike() -> None:
-    base = [(x.name, x.path) for x in layers(on_meta("ViTModel"))]
-    task = [(x.name, x.path) for x in layers(on_meta("ViTForImageClassification"))]
-    assert [(name, f"vit.{path}") for name, path in base] == task[:-1]
-    assert task[-1] == ("head", "classifier")
-
-
-def test_a_model_without_blocks_says_so_and_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"cannot tell the blocks of GlmImageVQVAE.*granularity=\"module\""):
-        layers(build("glm_image_vqmodel"))
-
-
-def test_leaf_modules_of_a_model_without_blocks_are_listed() -> None:
-    assert layers(build("glm_image_vqmodel"), "module")
-
-
-def test_the_adapter_owns_models_and_says_how_it_mapped_them() -> None:
-    model = on_meta("BertModel")
-    assert isinstance(adapter_of(model), TransformersAdapter)
-    assert not TransformersAdapter().owns(nn.Linear(2, 2))
-    assert TransformersAdapter().describe(model) == "BertModel of transformers: 12 blocks in encoder.layer (recorded)"
-
-
-# The order of calls --------------------------------------------------------------------------------------------------
-
-
-class Written(nn.Module):
-    """Registered in another order than called, with a loop, a helper and a norm that serves twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(2)
-        self.layers = nn.ModuleList([nn.Linear(2, 2)])
-        self.twice = nn.LayerNorm(2)
-        self.each = nn.ReLU()
-        self.embed = nn.Linear(2, 2)
-        self.unused = nn.Linear(2, 2)
-
-    def start(self, x: torch.Tensor) -> torch.Tensor:
-        return self.twice(self.embed(x))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """self.norm in a docstring is no call."""
-        x = self.start(x).to(self.norm.weight.dtype)  # nor is self.unused in a comment, or an attribute read
-        for layer in self.layers:
-            x = self.each(layer(x))
-        return self.norm(self.twice(x))
-
-
-def test_children_are_in_the_order_of_their_calls() -> None:
-    assert call_order(Written()) == ["embed", "twice", "layers", "each", "norm"]
-
-
-def test_what_surrounds_a_loop_leaves_out_what_tells_nothing() -> None:
-    assert around(Written(), "layers") == (["embed"], ["norm"])
-
-
-def test_without_source_the_order_is_that_of_definition() -> None:
-    namespace: dict[str, object] = {"nn": nn}
-    exec("class Hidden(nn.Module):\n    def forward(self, x):\n        return x", namespace)
-    hidden = namespace["Hidden"]()  # type: ignore[operator]
-    hidden.first, hidden.second = nn.Linear(2, 2), nn.Linear(2, 2)
-    assert call_order(hidden) == ["first", "second"]
-    assert around(hidden, "second") == (["first"], [])
-
-
-# What is true of every model -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "class_name", [name for name in NAMES if name not in ("Blip2ForConditionalGeneration", "MaskFormerSwinModel")]
-)
-def test_layers_fire_in_order_and_stand_where_their_names_say(class_name: str) -> None:
-    """The entry gives what enters the first block, the norm takes what leaves the last, the head gives the logits."""
-    model = on_meta(class_name)
-    found = layers(model)
-    seen = evidence(model, found)
-    assert seen.problems == []
-    assert {x.path for x in found} <= seen.fired
-
-
-def test_blocks_are_the_modules_that_transformers_records() -> None:
-    """The hooks that transformers itself installs for `output_hidden_states` are on the blocks, and nowhere else."""
-    capturing = pytest.importorskip("transformers.utils.output_capturing")
-    for class_name in ("BertModel", "LlamaForCausalLM", "T5ForConditionalGeneration", "CLIPModel"):
-        model = on_meta(class_name)
-        before = {path for path, module in model.named_modules() if module._forward_hooks}
-        capturing.install_all_output_capturing_hooks(model)
-        new = {p: m for p, m in model.named_modules() if p not in before}
-        hooked = [p for p, m in new.items() if any(map(_of_hidden_states, m._forward_hooks.values()))]
-        assert sorted(hooked) == sorted(x.path for x in layers(model) if x.kind == "block")
-
-
-def _of_hidden_states(hook: object) -> bool:
-    cells = getattr(hook, "__closure__", None) or ()
-    return any(cell.cell_contents == "hidden_states" for cell in cells)
-
-
-def test_every_tower_is_found_once() -> None:
-    model = on_meta("CLIPModel")
-    found = [tower.container for tower in find_towers(model)]
-    assert found == ["text_model.encoder.layers", "vision_model.encoder.layers"]
-
-
-# The same network in timm --------------------------------------------------------------------------------------------
-
 ALIKE = [
     ("ViTForImageClassification", {}, "vit_base_patch16_224"),
     ("DeiTForImageClassificationWithTeacher", {}, "deit_base_distilled_patch16_224"),
@@ -335,6 +164,85 @@ ALIKE = [
     ("SiglipVisionModel", {}, "vit_base_patch16_siglip_224"),
     ("TimmWrapperForImageClassification", {"architecture": "resnet50"}, "resnet50"),
 ]
+
+
+@pytest.mark.parametrize("class_name", NAMES)
+def test_names_are_those_of_the_common_vocabulary(class_name: str) -> None:
+    assert short(on_meta(class_name)) == NAMES[class_name]
+
+
+def test_a_stage_is_where_its_last_block_ends() -> None:
+    """Swin's own stage module gives what its downsampling has made of that already."""
+    model = on_meta("SwinForImageClassification")
+    assert short(model, "stage") == "stem stages.{4} norm head"
+    ends = [layer.path for layer in layers(model, "stage") if layer.kind == "block"]
+    assert ends == [f"swin.encoder.layers.{i}.blocks.{depth - 1}" for i, depth in enumerate(model.config.depths)]
+
+
+def test_a_network_without_stages_has_its_blocks_at_stage_granularity() -> None:
+    model = on_meta("BertModel")
+    assert layers(model, "stage") == layers(model, "block")
+
+
+def test_leaf_modules_are_named_after_their_blocks() -> None:
+    names = [layer.name for layer in layers(on_meta("BertModel"), "module")]
+    assert "blocks.0.attention.self.query" in names
+    assert "embed.word_embeddings" in names
+
+
+def test_depth_rises_from_0_to_1_in_each_tower() -> None:
+    found = layers(on_meta("CLIPModel"))
+    for side in ("vision", "text"):
+        depths = [layer.depth for layer in found if layer.name.startswith(side)]
+        assert depths[0] == 0
+        assert depths[-1] == 1
+        assert depths == sorted(depths)
+
+
+@pytest.mark.parametrize(("model_type", "name"), PATHS)
+def test_hard_cases_are_found_where_they_are(model_type: str, name: str) -> None:
+    if model_type not in all_types():
+        pytest.skip("not in this version of transformers")
+    paths = {layer.name: layer.path for layer in layers(build(model_type))}
+    assert paths[name] == PATHS[model_type, name]
+
+
+def test_a_final_norm_of_pre_norm_speech_models_comes_after_the_blocks() -> None:
+    model = on_meta("Wav2Vec2Model", do_stable_layer_norm=True, feat_extract_norm="layer")
+    assert short(model) == "embed blocks.{12} norm"
+    assert layers(model)[-1].path == "encoder.layer_norm"
+
+
+def test_distilled_heads_give_the_class_token_s() -> None:
+    assert layers(on_meta("DeiTForImageClassificationWithTeacher"))[-1].path == "cls_classifier"
+
+
+def test_a_base_model_inside_a_model_with_a_task_is_mapped_alike() -> None:
+    base = [(x.name, x.path) for x in layers(on_meta("ViTModel"))]
+    task = [(x.name, x.path) for x in layers(on_meta("ViTForImageClassification"))]
+    assert [(name, f"vit.{path}") for name, path in base] == task[:-1]
+    assert task[-1] == ("head", "classifier")
+
+
+def test_a_model_without_blocks_says_so_and_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"cannot tell the blocks of GlmImageVQVAE.*granularity=\"module\""):
+        layers(build("glm_image_vqmodel"))
+
+
+def test_leaf_modules_of_a_model_without_blocks_are_listed() -> None:
+    assert layers(build("glm_image_vqmodel"), "module")
+
+
+@pytest.mark.parametrize(
+    "class_name", [name for name in NAMES if name not in ("Blip2ForConditionalGeneration", "MaskFormerSwinModel")]
+)
+def test_layers_fire_in_order_and_stand_where_their_names_say(class_name: str) -> None:
+    """The entry gives what enters the first block, the norm takes what leaves the last, the head gives the logits."""
+    model = on_meta(class_name)
+    found = layers(model)
+    seen = evidence(model, found)
+    assert seen.problems == []
+    assert {x.path for x in found} <= seen.fired
 
 
 @pytest.mark.parametrize(("class_name", "settings", "architecture"), ALIKE, ids=[case[0] for case in ALIKE])
