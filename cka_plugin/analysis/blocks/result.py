@@ -76,7 +76,7 @@ class BlockStructure(Result):
         participation_ratio: (layers,).
         other_runs: beside strong blocks, runs that are alike for another reason.
         warnings: what a reader should know about the evidence.
-        batch_size: examples in a minibatch, on which shares and participation ratios depend (the median).
+        batch_size: examples in a minibatch (the median), on which shares depend.
     """
 
     verdict: str

@@ -27,7 +27,7 @@ class FirstComponent:
         dominance: (layers, n_examples) how far each example lies along the component, unit mean square.
         example_ids: ids of the examples. Default: 0, 1, ...
         positions: which examples each minibatch of the first pass holds.
-        participation_ratio: (layers,) effective number of components, or None.
+        participation_ratio: (layers,) effective number of components, unbiased (see `Components`), or None.
     """
 
     share: Floats
@@ -40,7 +40,7 @@ class FirstComponent:
 
     @property
     def batch_size(self) -> int | None:
-        """Examples in a minibatch (the median), on which shares and participation ratios depend."""
+        """Examples in a minibatch (the median), on which shares depend."""
         return None if self.positions is None else int(np.median([len(chosen) for chosen in self.positions]))
 
     def example_id(self, position: int) -> Any:
