@@ -179,8 +179,8 @@ def _of_minibatch(vectors: np.ndarray, diagonals: np.ndarray) -> tuple[Floats, F
 def _squared_trace(k: Tensor) -> Tensor:
     """n(n-3) times the unbiased estimate of (tr Σ)², Σ the covariance of the features; n(n-3) HSIC_1 is that of tr Σ².
 
-    (S² - 4 Σ r_i² + 2 Σ D_ij²) / ((n-1)(n-2)) with D_ij = |x_i - x_j|²/2, its row sums r_i and its total S: the sum over
-    all i, j, k, l that differ of D_ij D_kl.
+    (S² - 4 Σ r_i² + 2 Σ D_ij²) / ((n-1)(n-2)) with D_ij = |x_i - x_j|²/2, its row sums r_i and its total S: the sum
+    over all i, j, k, l that differ of D_ij D_kl.
 
     k: (..., n, n) centred Gram matrices. Source: Chun et al. 2026.
     """
