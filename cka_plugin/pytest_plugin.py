@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cka_plugin.regression.session import Baselines, owner_of
+from cka_plugin.regression.session import Baselines
 
 if TYPE_CHECKING:
     from cka_plugin.regression.fixture import CkaRegression
@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
         report=(
             None if config.getoption("--cka-report") is None else Path(config.getoption("--cka-report")).absolute()
         ),
+        root=config.rootpath,
     )
 
 
@@ -48,7 +49,7 @@ def cka_regression(request: pytest.FixtureRequest) -> CkaRegression:
     """Check models against baselines that lie beside the test: `cka_regression.check(model, data, min_cka=0.99)`."""
     from cka_plugin.regression.fixture import CkaRegression
 
-    fixture = CkaRegression(request.node.path, request.node.nodeid, request.config.stash[_KEY])
+    fixture = CkaRegression(request.node.path, _id(request.node), request.config.stash[_KEY])
     if isinstance(request.instance, unittest.TestCase):  # which cannot take fixtures as arguments
         request.instance.cka_regression = fixture  # type: ignore[attr-defined]
     return fixture
@@ -66,7 +67,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     single = {(start / argument.split("::")[0]).resolve() for argument in config.args if "::" in argument}
     for item in items:
         if item.path.resolve() not in single:
-            baselines.collect(item.path, item.nodeid)
+            baselines.collect(item.path, _id(item))
+
+
+def _id(item: pytest.Item) -> str:
+    """The test within its file; `nodeid` is that too, but for a group that pytest-xdist adds (`--dist loadgroup`)."""
+    chain = item.listchain()
+    first = 1 + max(place for place, node in enumerate(chain) if isinstance(node, pytest.File))
+    return "::".join([item.path.name, *(node.name for node in chain[first:])])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -75,7 +83,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call" and report.passed:
-        item.config.stash[_KEY].passed.add(f"{item.path}::{owner_of(item.nodeid)}")
+        item.config.stash[_KEY].ended_well(item.path, _id(item))
     return report
 
 

@@ -29,7 +29,7 @@ from cka_plugin.regression.junit import to_junit
 from cka_plugin.regression.limits import Limits
 from cka_plugin.regression.markdown import to_markdown
 from cka_plugin.regression.runs import CheckRun
-from cka_plugin.regression.stored import Baseline, OtherDataError
+from cka_plugin.regression.stored import Baseline, StaleBaselineError
 from cka_plugin.regression.thresholds import DEFAULT_MIN_CKA
 from cka_plugin.wording import for_terminal
 
@@ -185,7 +185,7 @@ def _run(guarded: Guarded, progress: bool) -> CheckRun:
             guarded.model, loaded, guarded.data, name=guarded.name, progress=progress, **guarded.check
         )
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
-        other = isinstance(error, OtherDataError)
+        other = isinstance(error, StaleBaselineError)
         return CheckRun(guarded.name, None, one_line(error), time.perf_counter() - start, accept if other else "")
     return CheckRun(guarded.name, result, "", time.perf_counter() - start, "" if result else accept)
 

@@ -24,7 +24,7 @@ from cka_plugin.regression.limits import Limits
 from cka_plugin.regression.notes import changed_preparation, notes_on, passed_over
 from cka_plugin.regression.predictions import judge_predictions
 from cka_plugin.regression.result import CheckResult, LayerCheck
-from cka_plugin.regression.stored import OtherDataError
+from cka_plugin.regression.stored import StaleBaselineError
 from cka_plugin.regression.structure import new_block_structure
 from cka_plugin.regression.thresholds import check_noise, thresholds_of
 from cka_plugin.representation import Representation, check_comparable
@@ -132,7 +132,9 @@ def check(
         try:
             made = _represent(model, loaded, data, name, run)
         except MissingExamplesError as error:
-            raise OtherDataError(f"the data are not those of {source}, so nothing can be judged: {error}") from error
+            raise StaleBaselineError(
+                f"the data are not those of {source}, so nothing can be judged: {error}"
+            ) from error
     said = _passed_on(caught)
     _check_examples(loaded, made, match, source)
 
@@ -206,11 +208,15 @@ def _check_examples(baseline: Baseline, made: Representation, match: str, source
     reference = baseline.representation
     a, b = reference.fingerprints, made.fingerprints
     if match == "content" and len(a) == len(b) and not np.array_equal(a, b) and np.array_equal(np.sort(a), np.sort(b)):
-        raise OtherDataError(
+        raise StaleBaselineError(
             f"the data hold the examples of {source} in another order (a loader that shuffles?): give the data set"
             " itself or shuffle=False, as when the baseline was made"
         )
     try:
         check_comparable(reference.renamed("the baseline"), made.renamed("the model"), match)
     except ValueError as error:
-        raise OtherDataError(f"the data are not those of {source}, so nothing can be judged: {error}") from error
+        raise _other_data(source, error) from error
+
+
+def _other_data(source: str, error: ValueError) -> StaleBaselineError:
+    return StaleBaselineError(f"the data are not those of {source}, so nothing can be judged: {error}")

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from importlib.util import find_spec
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from cka_plugin.regression.baseline import BATCH_SIZE, Baseline, make_baseline
 from cka_plugin.regression.check import check
-from cka_plugin.regression.limits import NOTHING_ASKED
+from cka_plugin.regression.failure import FailureReport, said_of
+from cka_plugin.regression.limits import Limits
+from cka_plugin.regression.names import (
+    SUFFIX,
+    earlier_file_name,
+    earlier_owner_of,
+    file_name,
+    folder_of,
+    is_shared,
+    is_there,
+    owner_of,
+)
 from cka_plugin.regression.result import CheckResult
-from cka_plugin.regression.session import SUFFIX, Baselines, file_name, folder_of, owner_of
+from cka_plugin.regression.session import Baselines
+from cka_plugin.regression.stored import StaleBaselineError
+from cka_plugin.regression.update import update
+from cka_plugin.wording import for_terminal
 
 ACCEPT = "If this is what you want, accept it with: pytest --cka-update"
 
@@ -28,28 +40,29 @@ class CkaRegression:
 
     Args:
         test_file: the file of the test.
-        nodeid: the test.
+        nodeid: the test, behind its file: `test_net.py::TestNet::test_small[0.5]`.
         baselines: of the session.
     """
 
     def __init__(self, test_file: Path, nodeid: str, baselines: Baselines) -> None:
         self.test_file = test_file
-        self.owner = owner_of(nodeid)
+        self.nodeid = nodeid
         self.baselines = baselines
-        self._names: set[str] = set()
+        self._endings: set[str] = set()
 
     def check(
         self,
         model: Any,
         data: Any,
         labels: Any = None,
-        min_cka: float | Mapping[str, float] = 0.99,
+        min_cka: float | Mapping[str, float] = Limits.min_cka,
         name: str | None = None,
         *,
-        max_accuracy_drop: float | None = 0.01,
-        max_class_drop: float | None = 0.1,
-        max_churn: float | None = 0.05,
-        block_structure: bool = True,
+        max_accuracy_drop: float | None = Limits.max_accuracy_drop,
+        max_class_drop: float | None = Limits.max_class_drop,
+        max_churn: float | None = Limits.max_churn,
+        block_structure: bool = Limits.block_structure,
+        allow_nan: bool = False,
         match: str = "content",
         batch_size: int = BATCH_SIZE,
         granularity: str = "block",
@@ -65,12 +78,14 @@ class CkaRegression:
         """Check a model against the baseline of this test.
 
         Args:
-            model: a name or an `nn.Module`.
-            data: the examples, always the same ones; 256 are enough, and give intervals.
+            model: a name, a folder or an `nn.Module`.
+            data: the examples, always the same ones; 256 are enough, and give intervals. Paths, here and in `model` and
+                `labels`, are relative to the file of the test.
             labels: their classes, where `data` has none.
             min_cka: the lowest CKA a layer may show: one number, or a table by layer, pattern, kind or depth.
             name: of this check, where a test makes several.
-            max_accuracy_drop, max_class_drop, max_churn, block_structure, match: as for `cka_plugin.check`.
+            max_accuracy_drop, max_class_drop, max_churn, block_structure, allow_nan, match: as for
+                `cka_plugin.check`.
             batch_size, granularity, pooling, layers, part, max_examples, precision, float16, transforms, device: as for
                 `cka_plugin.make_baseline`; but all examples that the test gives are used.
 
@@ -81,9 +96,14 @@ class CkaRegression:
             CkaRegressionError: it has not; or there is no baseline, or one that cannot be read, or of other data.
         """
         __tracebackhide__ = True
-        path = self._path(name)
-        self.baselines.used.add(str(path))
-        asked: dict[str, Any] = {
+        limits = {
+            "min_cka": min_cka,
+            "max_accuracy_drop": max_accuracy_drop,
+            "max_class_drop": max_class_drop,
+            "max_churn": max_churn,
+            "block_structure": block_structure,
+        }
+        made: dict[str, Any] = {
             "batch_size": batch_size,
             "granularity": granularity,
             "pooling": pooling,
@@ -92,105 +112,137 @@ class CkaRegression:
             "part": part,
             "precision": precision,
         }
-        judge: dict[str, Any] = {
-            "max_accuracy_drop": max_accuracy_drop,
-            "max_class_drop": max_class_drop,
-            "max_churn": max_churn,
-            "block_structure": block_structure,
+        run: dict[str, Any] = {
+            "transforms": transforms,
+            "device": device,
+            "labels": self._beside(labels),
+            "allow_nan": allow_nan,
         }
-        run: dict[str, Any] = {"transforms": transforms, "device": device, "labels": labels}
+        given = (self._beside_if_there(model), self._beside(data))
+        outcome = self._outcome(given, name, limits, made | run | {"float16": float16, "match": match})
+        if isinstance(outcome, CheckResult):
+            return outcome
+        raise CkaRegressionError(outcome)
+
+    def _outcome(
+        self, given: tuple[Any, Any], name: str | None, limits: dict[str, Any], options: dict[str, Any]
+    ) -> CheckResult | str:
+        """A check that passed, or what is to be said of one that did not."""
+        path = self._file(name)
+        self.baselines.used.add(str(path))
         shown = os.path.relpath(path)
         try:
+            asked = Limits(**limits)
             if self.baselines.update:
-                made = make_baseline(model, data, float16=float16, progress=False, **asked, **run)
-                result = check(made.representation, made, min_cka=min_cka, **judge)
-                self._update(path, shown, made)
-                return result
-            if not path.exists():
-                raise ValueError(f"there is no baseline {shown}. Make it with: pytest --cka-update")
-            baseline = Baseline.load(path)
-            _same_options(baseline, asked, shown)
-            result = check(model, baseline, data, min_cka, match=match, **judge, **run)
-        except (ValueError, TypeError, OSError) as error:
-            where = "" if path.name in str(error) else f"\n\nBaseline: {shown}"
-            raise CkaRegressionError(f"{error}{where}") from None
-        if not result.passed:
-            self._report(path.name.removesuffix(SUFFIX), result)
-            raise CkaRegressionError(f"{result}\n\nBaseline: {shown}\n{ACCEPT}")
+                return self._accept(given, path, asked, options)
+            return self._judge(given, path, asked, options)
+        except Exception as error:
+            if os.environ.get("CKA_PLUGIN_DEBUG"):
+                raise
+            said = for_terminal(said_of(error), lines=True)
+            accept = f"\n{ACCEPT}" if isinstance(error, StaleBaselineError) and ACCEPT not in said else ""
+            return f"{said}\n\nBaseline: {for_terminal(shown)}{accept}"
+
+    def _accept(self, given: tuple[Any, Any], path: Path, limits: Limits, options: dict[str, Any]) -> CheckResult:
+        """Make the baseline of this check, and write it where it says something else than the one that is there."""
+        options.pop("match")
+        self._check_shared(path)
+        made = replace(make_baseline(*given, progress=False, **options), owner=_within(self.nodeid))
+        result = check(made.representation, made, allow_nan=options["allow_nan"], **asdict(limits))
+        change = update(path, made)
+        if change:
+            self.baselines.changes.append(change)
         return result
 
-    def _path(self, name: str | None) -> Path:
-        """The file of the next check: a second one without a name is numbered."""
-        ending = "" if name is None else f".{file_name(name)}"
-        number = 1
-        while ending in self._names:
-            number += 1
-            ending = f".{number}" if name is None else f".{file_name(name)}.{number}"
-        self._names.add(ending)
-        return folder_of(self.test_file) / f"{self.owner}{ending}{SUFFIX}"
+    def _judge(self, given: tuple[Any, Any], path: Path, limits: Limits, options: dict[str, Any]) -> CheckResult | str:
+        """Check against the baseline that is there: a result that passed, or what is to be said of the failure."""
+        shown = os.path.relpath(path)
+        if not is_there(path):
+            raise ValueError(f"there is no baseline {shown}. Make it with: pytest --cka-update")
+        try:
+            baseline = Baseline.load(path)
+        except (ValueError, OSError) as error:
+            raise StaleBaselineError(str(error)) from error
+        self._check_owner(baseline, path)
+        of_check = ("transforms", "device", "labels", "allow_nan", "match")
+        _check_options(baseline, {key: value for key, value in options.items() if key not in (*of_check, "float16")})
+        run = {key: options[key] for key in of_check}
+        result = check(given[0], baseline, given[1], **run, **asdict(limits))
+        if result.passed:
+            return result
+        report = FailureReport(self.baselines.report, self._report_name(path), result).write(self.baselines.reports)
+        return f"{result}\n\nBaseline: {for_terminal(shown)}\n{ACCEPT}{report}"
 
-    def _update(self, path: Path, shown: str, made: Baseline) -> None:
-        """Write the baseline, unless the one there says the same: version control would show a change for nothing."""
+    # Files
+
+    def _check_shared(self, path: Path) -> None:
+        """Raise where another test of this run has the same file, but for case."""
         if not path.exists():
-            change = f"written: {shown} ({_figures(made)})"
-        else:
-            try:
-                before = Baseline.load(path)
-                result = check(made.representation, before, **asdict(NOTHING_ASKED))
-            except (ValueError, OSError) as error:
-                change = f"replaced: {shown} ({_figures(made)}); the old one could not be compared: {error}"
-            else:
-                if _is_same(before, made, result):
-                    return
-                change = f"changed: {shown} (before: {_figures(before)}; now: {_figures(made)}; {_movement(result)})"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made.save(path)
-        self.baselines.changes.append(change)
-
-    def _report(self, stem: str, result: CheckResult) -> None:
-        folder = self.baselines.report
-        if folder is None:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        base = f"{self.test_file.stem}.{stem}"
-        (folder / f"{base}.md").write_text(result.to_markdown(), encoding="utf-8")
-        (folder / f"{base}.json").write_text(json.dumps(result.to_dict(), indent=1, allow_nan=False), encoding="utf-8")
-        if find_spec("matplotlib") is not None:
-            from cka_plugin.report.check_plot import plot_check
+        try:
+            before = Baseline.load(path)
+        except (ValueError, OSError):  # a damaged one is nobody's, and written anew
+            return
+        if before.owner in {_within(other) for other in self._others()}:
+            self._check_owner(before, path)
 
-            title = f"{result.model} against {result.baseline}"
-            plot_check(result.layers, title).savefig(folder / f"{base}.png", dpi=120)
-        self.baselines.reports.append(str(folder / f"{base}.md"))
+    def _check_owner(self, baseline: Baseline, path: Path) -> None:
+        """Raise where a file system that takes upper case for lower gave two tests one file."""
+        own, other = _within(self.nodeid), baseline.owner
+        if other != own and other.lower() == own.lower():
+            raise StaleBaselineError(
+                f"{os.path.relpath(path)} is the baseline of {other}, not of {own}: names that differ in case alone"
+                " share a file on some systems, so rename one of the tests"
+            )
+
+    def _file(self, name: str | None) -> Path:
+        """The file of the baseline of the next check; a second one without a name is numbered."""
+        own = "" if name is None else f".{file_name(name)}"
+        earlier = "" if name is None else f".{earlier_file_name(name)}"
+        number, count = 1, ""
+        while own + count in self._endings:
+            number += 1
+            count = f".{number}"
+        self._endings.add(own + count)
+        folder = folder_of(self.test_file)
+        path = folder / f"{owner_of(self.nodeid)}{own}{count}{SUFFIX}"
+        before = folder / f"{earlier_owner_of(self.nodeid)}{earlier}{count}{SUFFIX}"
+        if not is_there(path) and is_there(before) and not is_shared(self.nodeid, self._others()):
+            return before
+        return path
+
+    def _others(self) -> set[str]:
+        return self.baselines.others(self.test_file, self.nodeid)
+
+    def _beside(self, given: Any) -> Any:
+        """A path relative to the file of the test; everything else as it is."""
+        if not isinstance(given, str | os.PathLike) or os.fspath(given).startswith("sample:"):
+            return given
+        return str(self.test_file.parent / given)
+
+    def _beside_if_there(self, model: Any) -> Any:
+        """A model's folder or file relative to the file of the test; names as they are."""
+        if isinstance(model, Mapping):
+            return {name: self._beside_if_there(one) for name, one in model.items()}
+        beside = self._beside(model)
+        return beside if isinstance(beside, str) and Path(beside).exists() else model
+
+    def _report_name(self, path: Path) -> str:
+        """The test's place in the project, and the check: no two checks write one report."""
+        folder = os.path.relpath(self.test_file.parent, self.baselines.root)
+        parts = [part for part in Path(folder).parts if part not in (".", "..")]
+        return ".".join([*parts, self.test_file.stem, path.name.removesuffix(SUFFIX)])
 
 
-def _same_options(baseline: Baseline, asked: Mapping[str, Any], shown: str) -> None:
+def _within(nodeid: str) -> str:
+    """A test's name within its file."""
+    return nodeid.partition("::")[2]
+
+
+def _check_options(baseline: Baseline, asked: Mapping[str, Any]) -> None:
     for key, value in asked.items():
         before = baseline.representation.options.get(key, value)
         if before != value:
-            raise ValueError(f"{shown} was made with {key}={before!r}, the test asks for {value!r}. {ACCEPT}")
-
-
-def _is_same(before: Baseline, made: Baseline, result: CheckResult) -> bool:
-    old, new = before.representation, made.representation
-    unmoved = all(row.passed and (not row.moved or row.reason) for row in result.layers) and not result.failures
-    same = old.layers == new.layers and (before.storage_loss > 0) == (made.storage_loss > 0)
-    ties = max(1.0 / new.n_examples, 2.0 * before.churn)
-    return unmoved and same and (result.churn is None or result.churn <= ties)
-
-
-def _figures(baseline: Baseline) -> str:
-    representation = baseline.representation
-    accuracy = "" if representation.accuracy is None else f", accuracy {representation.accuracy:.1%}"
-    dead = f", without a similarity: {', '.join(representation.problems)}" if representation.problems else ""
-    return f"{len(representation.layers)} layers, {representation.n_examples} examples{accuracy}{dead}"
-
-
-def _movement(result: CheckResult) -> str:
-    alive = [row for row in result.layers if row.cka == row.cka]
-    lowest = min(alive, key=lambda row: row.cka, default=None)
-    parts = [] if lowest is None else [f"lowest CKA between them {lowest.cka:.4f} at {lowest.name}"]
-    if result.first_moved is not None:
-        parts.append(f"first layer to move {result.first_moved.name}")
-    if result.churn is not None:
-        parts.append(f"{result.churn:.1%} of predictions changed")
-    return ", ".join(parts)
+            raise StaleBaselineError(
+                f"{baseline.source} was made with {key}={before!r}, the test asks for {value!r}. {ACCEPT}"
+            )

@@ -6,7 +6,7 @@ import math
 
 from cka_plugin.comparison import Comparison
 from cka_plugin.regression.result import LayerCheck
-from cka_plugin.regression.stored import Baseline
+from cka_plugin.regression.stored import Baseline, StaleBaselineError
 from cka_plugin.representation import Representation
 from cka_plugin.wording import listed
 
@@ -51,7 +51,7 @@ def layer_rows(
             )
         )
     if not rows:
-        raise ValueError(
+        raise StaleBaselineError(
             f"{made.name} and its baseline have no layer in common: it has {listed(made.layer_names)}, the baseline"
             f" {listed(reference.layer_names)}; another model, or another granularity?"
         )

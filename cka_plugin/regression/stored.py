@@ -15,8 +15,8 @@ from cka_plugin.representation import Representation, files
 from cka_plugin.storage import at_hand
 
 
-class OtherDataError(ValueError):
-    """The data are not those of the baseline: only a baseline of them could judge."""
+class StaleBaselineError(ValueError):
+    """Nothing of what was given can be held against the baseline: only a new one could judge it."""
 
 
 _KEY = "baseline"  # of the facts below in a representation's options
@@ -34,6 +34,7 @@ class Baseline:
         environment: versions and device it was made with.
         examples: the examples themselves where they were kept, as `data` for `represent`; else None.
         source: what messages call it: the name of its file.
+        owner: the test that it is of, where one is.
     """
 
     representation: Representation
@@ -43,6 +44,7 @@ class Baseline:
     environment: dict[str, str] = field(default_factory=dict)
     examples: Any = None
     source: str = ""
+    owner: str = ""
 
     @property
     def name(self) -> str:
@@ -60,6 +62,7 @@ class Baseline:
             "churn": self.churn,
             "storage_loss": self.storage_loss,
             "environment": self.environment,
+            "owner": self.owner,
         }
         options = {**self.representation.options, _KEY: facts}
         attached = {} if self.examples is None else as_arrays(self.examples)

@@ -218,6 +218,28 @@ def test_unused_baselines_are_reported_and_pruned(project: pytest.Pytester, work
     assert not leftovers[-1].parent.exists()
 
 
+IDS = """
+import pytest
+from net import NET, X
+
+@pytest.mark.parametrize("layer", ["ReLU", "relu", "a::b", "a.b", "a/b", "a_b", "x" * 300])
+@pytest.mark.xdist_group("one")
+def test_ids(cka_regression, layer):
+    cka_regression.check(NET, X, granularity="module")
+"""
+
+
+def test_parameters_have_baselines_of_their_own_however_tests_are_distributed(project: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    project.makepyfile(test_ids=IDS)
+    assert run(project, "--cka-update", "-n", "1", "--dist", "loadgroup").ret == 0
+    names = files(project)
+    assert len({name.lower() for name in names}) == 7
+    again = run(project, "-W", "ignore::pytest.PytestUnknownMarkWarning")
+    again.assert_outcomes(passed=7)
+    assert "unused" not in again.stdout.str()
+
+
 def test_a_test_that_fails_before_its_check_keeps_its_baseline(project: pytest.Pytester) -> None:
     project.makepyfile(test_net=FIVE_LINES)
     assert run(project, "--cka-update").ret == 0
