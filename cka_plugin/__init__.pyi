@@ -7,6 +7,8 @@ from .analysis.blocks import find_block_structure as find_block_structure
 from .analysis.errors import ErrorComparison as ErrorComparison
 from .analysis.errors import compare_errors as compare_errors
 from .analysis.errors import compare_groups as compare_groups
+from .analysis.measures import register_measure as register_measure
+from .analysis.measures import similarity as similarity
 from .analysis.probes import Probes as Probes
 from .calls import compare as compare
 from .calls import load as load

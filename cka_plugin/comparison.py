@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.errors.result import ErrorComparison
     from cka_plugin.analysis.examples.result import ExampleComparison
     from cka_plugin.analysis.levels.chance import ChanceLevel
+    from cka_plugin.analysis.measures.representations import Measured
     from cka_plugin.analysis.statistics.permutation import PermutationTest
 
 KIND = "comparison"  # of file
@@ -83,6 +84,7 @@ class Comparison:
         self._sums: dict[tuple[str, str], Sums] = {}
         self._store = VectorStore(budget_bytes(max_memory))  # sums of many models are larger than their vectors
         self._blocks: dict[str, BlockStructure] = {}
+        self._last_measured: tuple[Any, Measured] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -144,28 +146,52 @@ class Comparison:
         assert second is not None
         return first, second
 
-    def matrix(self, a: str | None = None, b: str | None = None) -> Floats:
-        """CKA of every layer of model `a` with every layer of model `b`.
+    def matrix(self, a: str | None = None, b: str | None = None, measure: str = "cka", **options: Any) -> Floats:
+        """Similarity of every layer of model `a` with every layer of model `b`: CKA, or another measure.
 
         Args:
             a: a model's name; alone, it is compared with itself.
             b: another's; without both, the pair where two models are compared.
+            measure: `cka`, `mutual_knn`, `rsa`, `bures`, or one registered by `register_measure`: see
+                `cka_plugin.similarity`. The others are means over minibatches, and take longer.
+            options: of the measure, such as `k` of `mutual_knn`; CKA has none here.
 
         Returns:
-            (layers of a, layers of b) float64; NaN for dead layers. Unbiased values may lie slightly outside [0, 1].
+            (layers of a, layers of b) float64; NaN for dead layers. Unbiased CKA may lie slightly outside [0, 1].
 
         Raises:
-            ValueError: no such model; neither named, of three or more.
+            ValueError: no such model, measure or option; neither model named, of three or more.
         """
-        return self.sums(*self.pair(a, b)).cka()
+        first, second = self.pair(a, b)
+        if measure == "cka" and not options:
+            return self.sums(first, second).cka()
+        return self._measured(first, second, measure, options).mean()
 
-    def interval(self, a: str | None = None, b: str | None = None, level: float = 0.95) -> tuple[Floats, Floats]:
+    def interval(
+        self, a: str | None = None, b: str | None = None, level: float = 0.95, measure: str = "cka", **options: Any
+    ) -> tuple[Floats, Floats]:
         """Jackknife interval over minibatches of each entry of `matrix(a, b)`.
+
+        Args:
+            a, b, measure, options: as for `matrix`.
+            level: of the interval.
 
         Returns:
             (low, high), each like `matrix()`; NaN where there are fewer than 8 minibatches.
         """
-        return self.sums(*self.pair(a, b)).interval(level)
+        first, second = self.pair(a, b)
+        if measure == "cka" and not options:
+            return self.sums(first, second).interval(level)
+        return self._measured(first, second, measure, options).interval(level)
+
+    def _measured(self, a: str, b: str, measure: str, options: Mapping[str, Any]) -> Measured:
+        """A measure other than CKA between two models; the last one asked for is kept, for its interval."""
+        from cka_plugin.analysis.measures.representations import measured
+
+        asked = (a, b, measure, tuple(sorted(options.items())))
+        if self._last_measured is None or self._last_measured[0] != asked:
+            self._last_measured = asked, measured(self[a], self[b], measure, **options)
+        return self._last_measured[1]
 
     def correspondence(self, a: str | None = None, b: str | None = None, level: float = 0.95) -> Correspondence:
         """For each layer of `a` the most similar layer of `b`: their CKA with its interval, both depths, the runner-up.

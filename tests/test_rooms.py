@@ -25,7 +25,7 @@ FLOORS: list[list[str]] = [
     ["models"],
     ["analysis"],
     ["analysis.errors", "analysis.blocks", "analysis.examples"],
-    ["analysis.components", "analysis.levels"],
+    ["analysis.components", "analysis.levels", "analysis.measures"],
     ["analysis.statistics", "analysis.subsets"],
     ["analysis.grams"],
     ["representation"],

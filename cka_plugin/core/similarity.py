@@ -42,15 +42,8 @@ def cka(x: Any, y: Any, kernel: str = "linear", estimator: str = "unbiased", ban
         1.0
     """
     check_estimator(estimator)
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel {kernel!r}: expected one of {', '.join(KERNELS)}")
-    first, second = _rows(x, "x"), _rows(y, "y")
-    if len(first) != len(second):
-        raise ValueError(
-            f"x holds {len(first)} examples and y {len(second)}: CKA compares the same examples in the same order"
-        )
-    if len(first) < MIN_EXAMPLES:
-        raise ValueError(f"given {len(first)} examples: CKA needs at least {MIN_EXAMPLES}")
+    check_kernel(kernel)
+    first, second = checked_pair(x, y)
     centred = []
     for name, rows in (("x", first), ("y", second)):
         k, _ = gram(rows, kernel, bandwidth)
@@ -62,6 +55,28 @@ def cka(x: Any, y: Any, kernel: str = "linear", estimator: str = "unbiased", ban
             return float("nan")
     k, l = centred
     return float((k * l).sum() / torch.sqrt((k * k).sum() * (l * l).sum()))
+
+
+def checked_pair(x: Any, y: Any) -> tuple[Tensor, Tensor]:
+    """Two arrays of activations on the same examples as (n, d) float64.
+
+    Raises:
+        ValueError: unequal numbers of examples, fewer than 4, or no real activations.
+    """
+    first, second = _rows(x, "x"), _rows(y, "y")
+    if len(first) != len(second):
+        raise ValueError(
+            f"x holds {len(first)} examples and y {len(second)}: CKA compares the same examples in the same order"
+        )
+    if len(first) < MIN_EXAMPLES:
+        raise ValueError(f"given {len(first)} examples: CKA needs at least {MIN_EXAMPLES}")
+    return first, second
+
+
+def check_kernel(kernel: str) -> None:
+    """Raise a ValueError unless `kernel` is known."""
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel {kernel!r}: expected one of {', '.join(KERNELS)}")
 
 
 def _rows(x: Any, name: str) -> Tensor:
