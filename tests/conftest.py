@@ -1,9 +1,13 @@
-"""A worker of pytest-xdist computes with one thread: two workers of two threads each would be in each other's way."""
+"""Tests compute with one thread, and so do the processes that they start.
+
+Networks as small as theirs cannot feed two, which then wait for one another; runs that are compared bit by bit add up
+in one order; and two workers of pytest-xdist are not in each other's way. A test that is about threads sets their
+number.
+"""
 
 import os
+import sys
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start, too
-    import torch
-
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+if "torch" in sys.modules:
+    sys.modules["torch"].set_num_threads(1)

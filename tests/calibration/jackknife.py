@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cka_plugin.core import Sums
+from tests.support import reference
 
 Floats = NDArray[np.float64]
 FEATURES = 12
@@ -59,14 +60,7 @@ def truth(mix: float, size: float) -> float:
 def u_centred(x: Floats) -> Floats:
     """U-centred linear Gram matrices of minibatches, (minibatches, n, n)."""
     x = x - x.mean(1, keepdims=True)
-    k = x @ x.transpose(0, 2, 1)
-    n = k.shape[-1]
-    diagonal = np.arange(n)
-    k[:, diagonal, diagonal] = 0
-    rows = k.sum(-1)
-    k = k - (rows[:, :, None] + rows[:, None, :]) / (n - 2) + rows.sum(-1)[:, None, None] / ((n - 1) * (n - 2))
-    k[:, diagonal, diagonal] = 0
-    return k
+    return reference.u_centred(x @ x.transpose(0, 2, 1))
 
 
 def coverage(minibatches: int, n: int, mix: float, size: float, sets: int, seed: int = 0) -> tuple[float, float]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,26 +11,9 @@ import torch
 from torch import nn
 
 import cka_plugin as cka
-from cka_plugin.cli.main import main
 from cka_plugin.wording import for_plot
 
 HOSTILE = "x[/red]y\x1b[31m\n::error::boo\u202e|$a_$"
-
-Command = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command in this process: (exit code, all that it wrote)."""
-
-    def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["cka-plugin", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out + captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -65,32 +46,32 @@ def harmless(shown: str) -> bool:
     return not any(mark in shown for mark in "\x1b\u202e\r") and not any(l.lstrip().startswith("::") for l in lines)
 
 
-def test_compare_shows_names_as_they_are(command: Command, hostile: cka.Representation, tmp_path: Path) -> None:
+def test_compare_shows_names_as_they_are(command, hostile: cka.Representation, tmp_path: Path) -> None:
     path = hostile.save(tmp_path / "net.safetensors")
     other = hostile.renamed(f"{HOSTILE}2").save(tmp_path / "other.safetensors")
-    code, shown = command("compare", path, other, "--blocks", "--errors")
-    assert code == 0, shown
+    code, out, err = command("compare", path, other, "--blocks", "--errors")
+    assert code == 0, err
+    shown = out + err
     assert r"x[/red]y\x1b[31m\n\x3a:error::boo\u202e|$a_$" in shown
     assert harmless(shown)
 
 
-def test_layers_and_errors_show_names_as_they_are(
-    command: Command, hostile: cka.Representation, tmp_path: Path
-) -> None:
+def test_layers_and_errors_show_names_as_they_are(command, hostile: cka.Representation, tmp_path: Path) -> None:
     path = hostile.save(tmp_path / "net.safetensors")
     for arguments in (("layers", path), ("represent", HOSTILE, "--data", "sample:digits", "-o", tmp_path / "x")):
-        _, shown = command(*arguments)
+        _, out, err = command(*arguments)
+        shown = out + err
         assert "x[/red]y" in shown
         assert harmless(shown)
 
 
-def test_predictions_show_names_as_they_are(command: Command, tmp_path: Path) -> None:
+def test_predictions_show_names_as_they_are(command, tmp_path: Path) -> None:
     rows = [f'"{HOSTILE}{i}","{HOSTILE}{i % 2}","{HOSTILE}{(i + i // 3) % 2}"' for i in range(20)]
     for name in "ab":
         (tmp_path / f"{name}.csv").write_text("id,label,prediction\n" + "\n".join(rows), encoding="utf-8")
-    code, shown = command("errors", tmp_path / "a.csv", tmp_path / "b.csv")
-    assert code == 0, shown
-    assert harmless(shown)
+    code, out, err = command("errors", tmp_path / "a.csv", tmp_path / "b.csv")
+    assert code == 0, err
+    assert harmless(out + err)
 
 
 def test_pictures_take_no_name_for_a_formula(hostile: cka.Representation) -> None:

@@ -37,7 +37,6 @@ def job(name: str) -> Callable[[Path], None]:
 def _rank(rank: int, size: int, name: str, folder: str) -> None:
     import torch.distributed as dist
 
-    torch.set_num_threads(1)
     os.environ["LOCAL_WORLD_SIZE"] = str(size)
     store = dist.FileStore(f"{folder}/store-{name}", size)
     dist.init_process_group(
@@ -215,7 +214,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
     code = f"import tests.engine.test_ranks as t, pathlib; t.start({JOBS!r}, pathlib.Path({str(folder)!r}))"
     root = str(ROOT)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    environment = {**os.environ, "PYTHONPATH": root}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=root, timeout=300)
     return folder
 
@@ -242,10 +241,7 @@ def assert_same(found: cka.Comparison, expected: cka.Comparison) -> None:
 @pytest.mark.parametrize(("name", "size"), [("whole", 2), ("loader", 3), ("spilled", 2), ("idle", 3)])
 def test_every_rank_has_the_result_of_one_process(done: Path, name: str, size: int) -> None:
     assert errors_of(done, name) == {}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     expected = job(name)(None)
-    torch.set_num_threads(threads)
     for rank in range(size):
         assert_same(cka.load(done / f"{name}-{rank}"), expected)
     contents = {(done / f"{name}-{rank}").read_bytes() for rank in range(size)}
@@ -367,18 +363,12 @@ def test_a_shard_without_data_merges() -> None:
 def test_the_command_under_torchrun_prints_and_writes_once(tmp_path: Path) -> None:
     arguments = ["compare", "sample:narrow", "sample:wide", "--data", "sample:digits", "--max-examples", "96"]
     arguments += ["--batch-size", "16", "--json", "--quiet", "--save", str(tmp_path / "both.safetensors")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*torchrun, "-m", "cka_plugin", *arguments], capture_output=True, text=True, env=environment, timeout=120
-    )
+    done = subprocess.run([*torchrun, "-m", "cka_plugin", *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert os.listdir(tmp_path) == ["both.safetensors"]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     names = ("sample:narrow", "sample:wide")
     whole = cka.compare(*names, data="sample:digits", max_examples=96, batch_size=16, progress=False)
-    torch.set_num_threads(threads)
     assert np.abs(cka.load(tmp_path / "both.safetensors").matrix() - whole.matrix()).max() < 1e-9
     assert np.abs(np.array(found["matrices"][1]["cka"]) - whole.matrix()).max() < 1e-9

@@ -6,13 +6,11 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
 
 import cka_plugin as cka
 from tests.support import ROOT
@@ -31,14 +29,6 @@ def _load() -> ModuleType:
 
 SCENARIOS = _load()
 pytest.importorskip("timm")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 NAMES = ["narrow", "vit", "efficientnet", "minilm"]

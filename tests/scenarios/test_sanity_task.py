@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import cka_plugin as cka
 from cka_plugin import sample
+from tests.support import reference
 
 WIDTH = 32
 STRIDES = (1, 1, 2, 1, 2, 1)
@@ -49,13 +50,8 @@ def trained_network(seed: int) -> nn.Sequential:
 
 @pytest.fixture(scope="module")
 def networks() -> list[nn.Sequential]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return [trained_network(seed) for seed in SEEDS]
-    finally:
-        torch.set_num_threads(threads)
+    with torch.random.fork_rng(devices=[]):
+        return [trained_network(seed) for seed in SEEDS]
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +59,10 @@ def images() -> Tensor:
     return small_digits("test")[0][:EXAMPLES]
 
 
-def u_centred(activation: Tensor) -> np.ndarray:
-    """The unit vector whose inner products are unbiased CKA, in float64, from the definition of U-centring."""
-    x = activation.flatten(1).double().numpy()
-    gram = x @ x.T
-    n = len(gram)
-    np.fill_diagonal(gram, 0)
-    rows = gram.sum(axis=1)
-    gram = gram - (rows[:, None] + rows) / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
-    np.fill_diagonal(gram, 0)
-    return gram.ravel() / np.linalg.norm(gram)
+def unit_vector(activation: Tensor) -> np.ndarray:
+    """The unit vector whose inner products are unbiased CKA, in float64."""
+    centred = reference.u_centred(reference.linear(activation.double().numpy()))
+    return centred.ravel() / np.linalg.norm(centred)
 
 
 def layer_vectors(network: nn.Sequential, images: Tensor) -> np.ndarray:
@@ -80,7 +70,7 @@ def layer_vectors(network: nn.Sequential, images: Tensor) -> np.ndarray:
     with torch.inference_mode():
         for block in list(network)[: len(STRIDES)]:
             x = block(x)
-            vectors.append(u_centred(x))
+            vectors.append(unit_vector(x))
     return np.array(vectors)
 
 

@@ -31,6 +31,16 @@ def hsic_1(k: np.ndarray, l: np.ndarray) -> float:
     return (first + second - third) / (n * (n - 3))
 
 
+def u_centred(k: np.ndarray) -> np.ndarray:
+    """U-centring (Székely & Rizzo 2014) of (..., n, n) Gram matrices, from its definition."""
+    n = k.shape[-1]
+    k = k * (1 - np.eye(n))
+    rows = k.sum(-1)
+    total = rows.sum(-1)[..., None, None]
+    centred = k - (rows[..., :, None] + rows[..., None, :]) / (n - 2) + total / ((n - 1) * (n - 2))
+    return centred * (1 - np.eye(n))
+
+
 def hsic_0(k: np.ndarray, l: np.ndarray) -> float:
     """Kornblith et al. 2019, equation 3."""
     n = len(k)

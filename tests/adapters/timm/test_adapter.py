@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
-import pytest
 import torch
 from torch import nn
 
@@ -20,14 +18,6 @@ from tests.support.timm_models import (
     real,
     timm,
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_timm_is_not_imported_to_say_that_a_model_is_not_its() -> None:
