@@ -37,7 +37,7 @@ FLOORS: list[list[str]] = [
     ["adapters.registry"],
     ["adapters.generic"],
     ["adapters.timm", "adapters.transformers", "adapters.torchvision"],
-    ["adapters.known", "adapters.pictures", "adapters.weights", "adapters.hub", "adapters.order"],
+    ["adapters.known", "adapters.layout", "adapters.pictures", "adapters.weights", "adapters.hub", "adapters.order"],
     ["adapters.base"],
     ["adapters.calling", "adapters.modules", "adapters.outputs"],
     ["adapters.naming"],

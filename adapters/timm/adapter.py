@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cka_plugin.adapters.base import Adapter, Inputs, Layer, Preparation
 from cka_plugin.adapters.timm.ends import classifier_of
 from cka_plugin.adapters.timm.inputs import preparation_of
-from cka_plugin.adapters.timm.layers import layers_of, layout_of
+from cka_plugin.adapters.timm.layers import described, layout_of
 from cka_plugin.adapters.timm.weights import build
 
 
@@ -59,10 +59,10 @@ class TimmAdapter(Adapter):
         return build(name, pretrained=pretrained, checkpoint=checkpoint, **model_kwargs)
 
     def layers(self, model: nn.Module, granularity: str = "block") -> list[Layer]:
-        return layers_of(layout_of(model), granularity)
+        return layout_of(model).layers(granularity)
 
     def describe(self, model: nn.Module) -> str:
-        return layout_of(model).described(type(model).__name__)
+        return described(layout_of(model), type(model).__name__)
 
     def preparation(self, model: nn.Module) -> Preparation | None:
         return preparation_of(model)

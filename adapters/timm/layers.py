@@ -8,56 +8,20 @@ from typing import Any
 
 from torch import nn
 
-from cka_plugin.adapters.layer import Layer
+from cka_plugin.adapters.layout import Layout
 from cka_plugin.adapters.modules import is_activation, is_norm
-from cka_plugin.adapters.naming import spread_depths
 from cka_plugin.adapters.timm.ends import final_norm_of, head_of, stem_of
 from cka_plugin.adapters.timm.groups import Groups, block_groups, cannot_tell, feature_info, has_stages
 from cka_plugin.adapters.timm.kinds import CONTAINERS, CONVOLUTIONS, is_conv_norm, is_single, parent
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The paths of a model's layers.
-
-    Attributes:
-        stages: the paths of the blocks, stage by stage; an isotropic network has one entry.
-        stage_paths: of each stage, the module that is it; its last block where no module is.
-        stem: what enters the first block; None where a block comes first.
-        norm: the final norm, where there is one.
-        head: what gives the logits; None without classes.
-        isotropic: the blocks keep one resolution, in no stages.
-        said_by: what the blocks were read from.
-    """
-
-    stages: list[list[str]]
-    stage_paths: list[str]
-    stem: str | None
-    norm: str | None
-    head: str | None
-    isotropic: bool
-    said_by: str
-
-    def described(self, architecture: str) -> str:
-        """One sentence for people."""
-        blocks = f"{sum(map(len, self.stages))} blocks" + ("" if self.isotropic else f" in {len(self.stages)} stages")
-        ends = {"embed" if self.isotropic else "stem": self.stem, "norm": self.norm, "head": self.head}
-        places = "".join(f", {name} is {path}" for name, path in ends.items() if path not in (None, name))
-        return f"{architecture} of timm: {blocks}, read from {self.said_by}{places}"
-
-
-def layers_of(layout: Layout, granularity: str) -> list[Layer]:
-    """The layers of a layout under their common names, at `stage` or `block` granularity."""
-    first = "embed" if layout.isotropic else "stem"
-    found: list[tuple[str, str | None, str]] = [(first, layout.stem, first)]
-    for i, (blocks, stage_path) in enumerate(zip(layout.stages, layout.stage_paths, strict=True)):
-        if granularity == "stage" and not layout.isotropic:
-            found.append((f"stages.{i}", stage_path, "block"))
-        else:
-            prefix = "" if layout.isotropic else f"stages.{i}."
-            found += [(f"{prefix}blocks.{j}", path, "block") for j, path in enumerate(blocks)]
-    found += [("norm", layout.norm, "norm"), ("head", layout.head, "head")]
-    return spread_depths([Layer(name, path, kind, 0.0) for name, path, kind in found if path is not None])
+def described(layout: Layout, architecture: str) -> str:
+    """What was found in a model of timm, in one sentence for people."""
+    stages = "" if layout.isotropic else f" in {len(layout.stages)} stages"
+    blocks = f"{sum(len(blocks) for _, blocks in layout.stages)} blocks{stages}"
+    ends = {"embed" if layout.isotropic else "stem": layout.stem, "norm": layout.norm, "head": layout.head}
+    places = "".join(f", {name} is {path}" for name, path in ends.items() if path not in (None, name))
+    return f"{architecture} of timm: {blocks}, read from {layout.said_by}{places}"
 
 
 def layout_of(model: nn.Module) -> Layout:
@@ -76,10 +40,9 @@ def layout_of(model: nn.Module) -> Layout:
     if not stages:
         raise ValueError(cannot_tell(model, "what its group_matcher calls blocks are single layers"))
     held = [_held_by(modules, blocks, stages) for blocks in stages]
-    fires = [path is not None and not isinstance(modules[path], nn.ModuleList) for path in held]
+    fires = [None if path is None or isinstance(modules[path], nn.ModuleList) else path for path in held]
     return Layout(
-        stages=stages,
-        stage_paths=[str(path) if ok else blocks[-1] for path, ok, blocks in zip(held, fires, stages, strict=True)],
+        stages=list(zip(fires, stages, strict=True)),
         stem=stem_of(model, stages[0][0] if read.isotropic else held[0] or stages[0][0], _flat(read.stages)),
         norm=final_norm_of(model, stages[-1][-1] if read.isotropic else held[-1] or stages[-1][-1]),
         head=head_of(model, _flat(stages)),
@@ -91,8 +54,7 @@ def layout_of(model: nn.Module) -> Layout:
 def _below(prefix: str, layout: Layout) -> Layout:
     return replace(
         layout,
-        stages=[[prefix + path for path in blocks] for blocks in layout.stages],
-        stage_paths=[prefix + path for path in layout.stage_paths],
+        stages=[(path and prefix + path, [prefix + block for block in blocks]) for path, blocks in layout.stages],
         stem=None if layout.stem is None else prefix + layout.stem,
         norm=None,
         head=None,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from cka_plugin.adapters.torchvision.layout import Layout
+from cka_plugin.adapters.layout import Layout
 
 
 def _resnet(model: nn.Module) -> Layout:

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from torch import nn
 
+from cka_plugin.adapters.layout import Layout
 from cka_plugin.adapters.modules import is_norm
 from cka_plugin.adapters.torchvision.families import FAMILIES, NO_ORDER
-from cka_plugin.adapters.torchvision.layout import Layout
 
 
 def layout_of(model: nn.Module) -> Layout:

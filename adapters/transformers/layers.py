@@ -84,8 +84,8 @@ def _blocks(model: nn.Module, tower: Tower, granularity: str) -> Iterator[tuple[
 
 # Beside the way of the activations: positions, masks, queries, optional inputs.
 _ASIDE = re.compile(
-    r"rotary|rope|position(?!al_encoder)|relative|rel_pos|bias|mask|segment|wpe|pos_emb|quer|ref_point|reference|denois|type|per_layer|freq_emb|interpol"
-    r"|prompt|speaker|latent|structure|enc_out"
+    r"rotary|rope|position(?!al_encoder)|relative|rel_pos|bias|mask|segment|wpe|pos_emb|quer|ref_point|reference|denois"
+    r"|type|per_layer|freq_emb|interpol|prompt|speaker|latent|structure|enc_out"
 )
 # What the tokens are embedded by; of what follows it, only norms, dropouts and projections enter the blocks.
 _EMBEDDING = re.compile(r"(embed_tokens|embeddings?|wte|word_embeddings?|embed_in|token_embedding|patch_embed\w*)")

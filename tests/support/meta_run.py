@@ -1,9 +1,8 @@
 """Running a model of any size without weights: shapes are real, values mostly are not.
 
 Parameters lie on the meta device. Small tensors that a forward pass makes (positions, masks, grids) are computed for
-real
-on the CPU, so that code which branches on them goes its way; where they meet a weight the result is on the meta device.
-A value that is asked of a meta tensor is taken to be zero.
+real on the CPU, so that code which branches on them goes its way; where they meet a weight the result is on the meta
+device. A value that is asked of a meta tensor is taken to be zero.
 """
 
 from __future__ import annotations

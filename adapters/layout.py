@@ -1,4 +1,4 @@
-"""Which modules of a torchvision model are its stem, stages, blocks, norm and head, as the common names have them."""
+"""Which modules of a network are its stem, stages, blocks, norm and head, and so its layers under the common names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ class Layout:
         stages: for each stage its module (None where no module holds just the stage) and its blocks.
         norm: of the final norm.
         head: of the module that gives the logits.
-        isotropic: whether all blocks are of one width; then there is one stage, which is none.
+        isotropic: whether all blocks keep one width and resolution; then there is one stage, which is none.
+        said_by: what the blocks were read from.
+
+    Example:
+        >>> net = Layout("conv1", [("layer1", ["layer1.0"]), (None, ["last.0", "last.1"])], head="fc")
+        >>> [layer.name for layer in net.layers("block")]
+        ['stem', 'stages.0.blocks.0', 'stages.1.blocks.0', 'stages.1.blocks.1', 'head']
+        >>> [layer.path for layer in net.layers("stage")]
+        ['conv1', 'layer1', 'last.1', 'fc']
     """
 
     stem: str | None
@@ -26,9 +34,10 @@ class Layout:
     norm: str | None = None
     head: str | None = None
     isotropic: bool = False
+    said_by: str = ""
 
     def layers(self, granularity: str) -> list[Layer]:
-        """The layers under their common names."""
+        """The layers under their common names, at `stage` or `block` granularity."""
         found: list[tuple[str, str | None, str]] = [("embed", self.stem, "embed")] if self.isotropic else []
         found += [] if self.isotropic else [("stem", self.stem, "stem")]
         for i, (stage, blocks) in enumerate(self.stages):
