@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.errors.predictions_alike import Agreement
     from cka_plugin.analysis.errors.result import ErrorComparison
     from cka_plugin.analysis.examples.result import ExampleComparison
+    from cka_plugin.analysis.families import Summary
     from cka_plugin.analysis.levels.chance import ChanceLevel
     from cka_plugin.analysis.measures.representations import Measured
     from cka_plugin.analysis.statistics.permutation import PermutationTest
@@ -523,6 +524,29 @@ class Comparison:
         first, second = self.pair(a, b)
         rules = Decisions(correction, level, alpha)
         return compare_examples(self[first], self[second], draws=draws, seed=seed, rules=rules)
+
+    def summary(self, factors: Mapping[str, Mapping[str, Any]] | None = None) -> Summary:
+        """One row a model: its size, accuracy, block structure and the shape of its representations.
+
+        Args:
+            factors: what else is known of models: {model: {"width": 8, "n_train": 1000}, ...}.
+
+        Returns:
+            A `Summary`; `.relate("parameters", "block_share")` tells whether one figure goes with another.
+
+        Raises:
+            ValueError: factors of a model that is not in this comparison.
+        """
+        from cka_plugin.analysis.families.summary import Summary, check_factors, summarise
+
+        known = {} if factors is None else factors
+        check_factors(known, self.names)
+        return Summary(
+            [
+                summarise(self[name], self.matrix(name), self.block_structure(name), known.get(name, {}))
+                for name in self.names
+            ]
+        )
 
     def to_frame(self, a: str | None = None, b: str | None = None, *, level: float = 0.95) -> pd.DataFrame:
         """Every pair of layers as a row: both models, layers, paths and depths, `cka`, `low`, `high`.

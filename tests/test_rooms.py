@@ -24,6 +24,7 @@ FLOORS: list[list[str]] = [
     ["engine"],
     ["models"],
     ["analysis"],
+    ["analysis.families"],
     ["analysis.errors", "analysis.blocks", "analysis.examples"],
     ["analysis.components", "analysis.levels", "analysis.measures"],
     ["analysis.statistics", "analysis.subsets"],

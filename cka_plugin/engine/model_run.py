@@ -10,6 +10,7 @@ from cka_plugin.engine.builder import Builder
 from cka_plugin.engine.checkpoints import ModelCheckpoint
 from cka_plugin.engine.device import choose_device, stays_where_it_is
 from cka_plugin.engine.identity import recorded
+from cka_plugin.models.description import described
 from cka_plugin.models.preparation import GIVEN
 from cka_plugin.models.subject import Subject
 from cka_plugin.options import Options
@@ -82,7 +83,8 @@ class ModelRun:
         """The representation of this model."""
         layers = self.capture.layers or (self.kept.layers() if self.kept is not None else None) or []
         remembered = recorded(self.options.of_model(self.subject.name), read)
-        return self.builder.finish(layers, source, remembered | {"preparation": self.subject.prepared}, read.shard)
+        remembered |= {"preparation": self.subject.prepared, "model": described(self.subject.module)}
+        return self.builder.finish(layers, source, remembered, read.shard)
 
 
 def hooked(subject: Subject, options: Options, features: bool = False) -> Capture:

@@ -1,0 +1,58 @@
+"""The summary of models: what each row says, factors of one's own, and figures held against one another."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import cka_plugin as cka
+
+
+@pytest.fixture(scope="module")
+def comparison() -> cka.Comparison:
+    torch.manual_seed(0)
+    nets = {}
+    for width in (8, 16, 32):
+        blocks = [nn.Sequential(nn.Linear(width, width), nn.ReLU()) for _ in range(3)]
+        nets[f"w{width}"] = nn.Sequential(nn.Linear(6, width), *blocks, nn.Linear(width, 3))
+    return cka.compare(nets, data=torch.randn(128, 6), labels=torch.arange(128) % 3, batch_size=32, progress=False)
+
+
+def test_one_row_a_model_with_what_it_is_and_what_was_measured(comparison: cka.Comparison) -> None:
+    rows = comparison.summary().models
+    assert [row.name for row in rows] == comparison.names
+    assert [row.parameters for row in rows] == [7 * w + 3 * (w * w + w) + 3 * w + 3 for w in (8, 16, 32)]
+    for row in rows:
+        assert row.family == "Sequential"
+        assert row.layers == len(comparison.layers(row.name))
+        assert row.accuracy == comparison[row.name].accuracy
+        assert row.block_verdict == comparison.block_structure(row.name).verdict
+        assert row.neighbours == pytest.approx(comparison.matrix(row.name).diagonal(1).mean())
+        assert 0 < row.dimension < 32
+
+
+def test_factors_are_columns_and_can_be_related(comparison: cka.Comparison) -> None:
+    summary = comparison.summary({"w8": {"width": 8}, "w16": {"width": 16}, "w32": {"width": 32}})
+    assert summary.to_frame()["width"].tolist() == [8, 16, 32]
+    found = summary.relate("width", "parameters")
+    assert found.correlation == pytest.approx(1.0)
+    assert found.verdict == "inconclusive"  # three models show nothing
+    assert "width" in repr(summary)
+
+
+def test_what_is_no_figure_is_refused(comparison: cka.Comparison) -> None:
+    with pytest.raises(ValueError, match="'colour' is no figure of the summary: it has layers, parameters"):
+        comparison.summary().relate("colour", "layers")
+    with pytest.raises(ValueError, match="factors of 'w64'"):
+        comparison.summary({"w64": {"width": 64}})
+    with pytest.raises(ValueError, match="expected numbers"):
+        comparison.summary({"w8": {"kind": "narrow"}}).relate("kind", "layers")
+
+
+def test_a_file_without_a_record_of_its_model_has_no_family(comparison: cka.Comparison) -> None:
+    old = comparison["w8"]
+    options = {key: value for key, value in old.options.items() if key != "model"}
+    row = cka.Comparison([type(old)(**{**vars(old), "options": options})]).summary().models[0]
+    assert (row.family, row.parameters) == (None, None)
+    assert row.layers == len(old.layers)
