@@ -181,9 +181,11 @@ def represent(
             raise ValueError(f"represent takes one model; given {len(model)}: use compare")
         ((name, model),) = model.items()
     chosen = models.named([{name: model}] if name is not None else [model], part)
+    if len(chosen) != 1:
+        raise ValueError(f"represent takes one model; {model} holds {len(chosen)}: use compare")
+    options.check_names(name for name, _ in chosen)
     if models.is_saved(chosen[0][1]):
         return models.saved(*chosen[0], options)
-    options.check_names(name for name, _ in chosen)
     return over_data(chosen, data, options, like)[0]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cka_plugin.cli.app import DataOption, JsonOption, ModelArgument, print_json
+from cka_plugin.cli.compare import MappingOption
 from cka_plugin.cli.messages import say
 from cka_plugin.cli.options import command
 
@@ -15,15 +16,18 @@ from cka_plugin.cli.options import command
 def ablate(
     model: ModelArgument,
     data: DataOption,
-    by_name: Annotated[bool, typer.Option("--match-names", help="match the head's classes by name")] = False,
+    by_name: Annotated[bool, typer.Option("--match-names", help="short for --mapping names")] = False,
+    mapping: MappingOption = None,
     level: Annotated[float, typer.Option(help="of the intervals")] = 0.95,
     as_json: JsonOption = False,
     **options: Any,
 ) -> None:
     """Replace each residual block by its shortcut, one at a time, and say what accuracy is left."""
     import cka_plugin
+    from cka_plugin.cli.present import read_mapping
 
-    found = cka_plugin.ablate(model, data, mapping="names" if by_name else None, level=level, **options)
+    classes = "names" if by_name else read_mapping(mapping)
+    found = cka_plugin.ablate(model, data, mapping=classes, level=level, **options)
     if as_json:
         print_json(found.to_dict())
     else:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cka_plugin.version import __version__
+
 app = typer.Typer(
     name="cka-plugin",
     help="Compare the representations of any networks, layer by layer.",
@@ -16,7 +18,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"cka-plugin {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    pass
+
 
 ModelArgument = Annotated[
     str, typer.Argument(help="a name, a local Hugging Face folder, or python:package.module:function")

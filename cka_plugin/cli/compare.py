@@ -2,63 +2,82 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cka_plugin.cli.app import JsonOption, app, check_writable, print_json
-from cka_plugin.cli.messages import say
+from cka_plugin.cli.app import JsonOption, app, check_writable
 from cka_plugin.cli.options import command
+from cka_plugin.core import MIN_EXAMPLES
+
+PlotOption = Annotated[Path | None, typer.Option("--plot", help="draw the heatmap of every pair into this picture")]
+BlocksOption = Annotated[bool, typer.Option("--blocks", help="look for the block structure in each model")]
+ErrorsOption = Annotated[bool, typer.Option("--errors", help="compare mistakes: the first model and each other")]
+MappingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mapping",
+        help="how heads' classes correspond to the labels: names, or a JSON file {model: {class of its head: class}}",
+    ),
+]
+RestrictOption = Annotated[
+    bool, typer.Option("--restrict", help="choose among the mapped classes only; else any other counts as wrong")
+]
 
 
 @command("compare")
 def compare(
     models: Annotated[
         list[str],
-        typer.Argument(help="names, local Hugging Face folders, saved representations, python:package.module:function"),
+        typer.Argument(help="names, local Hugging Face folders, python:package.module:function, or saved files"),
     ],
     data: Annotated[str | None, typer.Option("--data", help="as for represent; not needed for saved models")] = None,
     save: Annotated[Path | None, typer.Option(help="write the comparison to this .safetensors file")] = None,
-    plot: Annotated[Path | None, typer.Option(help="draw the heatmap of every pair into this picture")] = None,
-    blocks: Annotated[bool, typer.Option("--blocks", help="look for the block structure in each model")] = False,
-    errors: Annotated[bool, typer.Option("--errors", help="compare mistakes: the first model and each other")] = False,
+    plot: PlotOption = None,
+    blocks: BlocksOption = False,
+    errors: ErrorsOption = False,
+    mapping: MappingOption = None,
+    restrict: RestrictOption = False,
     as_json: JsonOption = False,
     **options: Any,
 ) -> None:
     """Compare models layer by layer on the same data."""
     import cka_plugin
+    from cka_plugin.cli.present import View, present, read_mapping
     from cka_plugin.engine.ranks import world
 
     for path in (save, plot):
         check_writable(path)
-    if errors and len(models) < 2:
-        raise ValueError(f"--errors compares the mistakes of two or more models; given {models[0]} alone")
+    view = View(plot, blocks, errors, read_mapping(mapping), restrict, as_json)
+    if errors:
+        _check_errors(models, data, options)
     comparison = cka_plugin.compare(*models, data=data, **options)
     if world()[0] != 0:  # under torchrun every rank has the result, and the first writes it
         return
     if save is not None:
         comparison.save(save)
-    if plot is not None:
-        comparison.plot().savefig(plot)
-    first, *others = comparison.names
-    structures = {name: comparison.block_structure(name) for name in comparison.names} if blocks else {}
-    mistakes = {name: comparison.errors(first, name) for name in others} if errors else {}
-    if as_json:
-        result = comparison.to_dict()
-        if blocks:
-            result["block_structure"] = {name: structure.to_dict() for name, structure in structures.items()}
-        if errors:
-            result["errors"] = [found.to_dict() for found in mistakes.values()]
-        print_json(result)
-        return
-    from cka_plugin.cli.console import show_comparison
+    present(comparison, view)
 
-    show_comparison(comparison)
-    for name, structure in structures.items():
-        say(f"\n{name}. {structure!r}")
-    for found in mistakes.values():
-        say(f"\n{found}")
+
+def _check_errors(models: list[str], data: str | None, options: dict[str, Any]) -> None:
+    """Raise, before any model runs, where there is nothing to judge predictions by."""
+    from cka_plugin.data import ReadOptions, open_data
+    from cka_plugin.models.names import named
+    from cka_plugin.representation import Representation
+
+    given = named(models, options["part"])
+    if len(given) < 2:
+        raise ValueError(f"--errors compares the mistakes of two or more models; given {models[0]} alone")
+    without = [name for name, model in given if isinstance(model, Representation) and model.labels is None]
+    if without:
+        raise ValueError(f"--errors needs labels: {without[0]} was made of data without them")
+    if any(not isinstance(model, Representation) for _, model in given):
+        source = open_data(data, options["labels"])
+        with contextlib.closing(source.batches(ReadOptions(max_examples=MIN_EXAMPLES))) as batches:  # type: ignore[type-var]
+            if next(batches).labels is None:
+                raise ValueError(f"--errors needs labels: give --labels, or data that have them; {data} has none")
 
 
 @app.command()

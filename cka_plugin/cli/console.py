@@ -9,7 +9,8 @@ from cka_plugin.adapters.base import Layer
 from cka_plugin.cli.messages import say
 from cka_plugin.comparison import Comparison
 from cka_plugin.core import MIN_MINIBATCHES
-from cka_plugin.wording import for_terminal, interval, number
+from cka_plugin.representation import Representation
+from cka_plugin.wording import for_terminal, interval, listed, number
 
 
 def show_table(
@@ -104,15 +105,38 @@ def show_comparison(comparison: Comparison) -> None:
             [(name, *(number(value, 2) for value in row)) for name, row in zip(comparison.names, table, strict=True)],
             right=range(1, len(comparison.names) + 1),
         )
-    rep = comparison[first]
-    sizes = (
-        f"{rep.batch_sizes[0]}"
-        if len(set(rep.batch_sizes)) == 1
-        else f"{rep.batch_sizes[0]} (the last {rep.batch_sizes[-1]})"
-    )
-    print(
-        f"{rep.n_examples:,} examples in {len(rep.minibatches)} minibatches of {sizes}, {comparison.estimator} "
-        "estimator."
-    )
-    if sum(number == 0 for number in rep.passes) < MIN_MINIBATCHES:
+    print(f"{sizes(comparison[first])}, {comparison.estimator} estimator.")
+    show_preparations([comparison[name] for name in comparison.names])
+    if sum(number == 0 for number in comparison[first].passes) < MIN_MINIBATCHES:
         print(f"Intervals need at least {MIN_MINIBATCHES} minibatches: give more examples or a smaller --batch-size.")
+
+
+def show_representation(representation: Representation) -> None:
+    """What a representation is of: its layers, examples, options, and which layers have no similarity."""
+    show_layers(representation.layers, "as saved")
+    print(f"{for_terminal(representation.name)}: {sizes(representation)}.")
+    if representation.accuracy is not None:
+        print(f"Accuracy {representation.accuracy:.1%}.")
+    for layer, reason in representation.problems.items():
+        print(for_terminal(f"Layer {layer} has no similarity: {reason}."))
+    show_preparations([representation])
+    told = {key: value for key, value in representation.options.items() if key not in ("preparation", "baseline")}
+    print(for_terminal("Options: " + ", ".join(f"{key} {value}" for key, value in told.items() if value is not None)))
+
+
+def sizes(representation: Representation) -> str:
+    """How many examples, in how many minibatches of which size."""
+    first, last = representation.batch_sizes[0], representation.batch_sizes[-1]
+    each = f"{first}" if len(set(representation.batch_sizes)) == 1 else f"{first} (the last {last})"
+    count = len(representation.batch_sizes)
+    return f"{representation.n_examples:,} examples in {count} minibatch{'es' * (count != 1)} of {each}"
+
+
+def show_preparations(models: Sequence[Representation]) -> None:
+    """How each model's examples were prepared, those prepared alike on one line."""
+    alike: dict[str, list[str]] = {}
+    for model in models:
+        if model.options.get("preparation"):
+            alike.setdefault(str(model.options["preparation"]), []).append(model.name)
+    for preparation, names in alike.items():
+        print(for_terminal(f"Prepared for {listed(names)}: {preparation}."))

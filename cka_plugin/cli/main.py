@@ -14,9 +14,9 @@ from typing import Any
 
 import typer
 
-from cka_plugin.cli import ablate, check, compare, errors, layers, probe, represent  # noqa: F401
+from cka_plugin.cli import ablate, check, compare, errors, layers, probe, represent, show  # noqa: F401
 from cka_plugin.cli.app import app
-from cka_plugin.cli.messages import fail, one_line
+from cka_plugin.cli.messages import fail, in_words_of_the_command, one_line
 from cka_plugin.engine.ranks import process_group, world
 from cka_plugin.warnings import CKAWarning
 from cka_plugin.wording import for_terminal
@@ -65,7 +65,8 @@ def _first_rank_prints() -> Iterator[None]:
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any) -> None:
     prefix = "warning" if issubclass(category, CKAWarning) else f"warning ({category.__name__})"
-    print(f"{prefix}: {for_terminal(' '.join(str(message).split()))}", file=sys.stderr)
+    said = in_words_of_the_command(" ".join(str(message).split()))
+    print(f"{prefix}: {for_terminal(said)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cka_plugin.cli.app import DataOption, JsonOption, ModelArgument, app, check_writable, print_json
+from cka_plugin.cli.app import DataOption, JsonOption, ModelArgument, app, check_writable
 from cka_plugin.cli.messages import say
 from cka_plugin.cli.options import command
 from cka_plugin.options import help_of
@@ -24,6 +24,7 @@ def represent(
 ) -> None:
     """Run one model over data and save what comparisons need."""
     import cka_plugin
+    from cka_plugin.cli.present import present_representation
     from cka_plugin.engine.ranks import world
 
     check_writable(output)
@@ -32,20 +33,7 @@ def represent(
         return
     representation.save(output)
     if as_json:
-        print_json(
-            {
-                "name": representation.name,
-                "path": str(output),
-                "bytes": output.stat().st_size,
-                "layers": [vars(layer) for layer in representation.layers],
-                "examples": representation.n_examples,
-                "batch_sizes": representation.batch_sizes,
-                "accuracy": representation.accuracy,
-                "problems": representation.problems,
-                "skipped": representation.skipped,
-                "options": representation.options,
-            }
-        )
+        present_representation(representation, as_json, path=str(output), bytes=output.stat().st_size)
     else:
         say(f"{representation!r} written to {output} ({output.stat().st_size / 1e6:.1f} MB)")
 

@@ -17,7 +17,10 @@ from cka_plugin.representation import is_saved as is_saved_file
 
 
 def named(models: Sequence[Any], part: Any = None) -> list[tuple[str, Any]]:
-    """Every model that was given, with a unique name; mappings give names, other models have their own.
+    """Every model that was given, with a unique name.
+
+    Mappings give names, other models have their own; of two that would have the same, names and folders are told apart
+    by what differs in what was written, and anything else by a number. A saved comparison stands for its models.
 
     Args:
         models: as given.
@@ -26,34 +29,75 @@ def named(models: Sequence[Any], part: Any = None) -> list[tuple[str, Any]]:
     Raises:
         TypeError: something that is no model.
         ValueError: no models.
+
+    Example:
+        >>> [name for name, _ in named(["timm:resnet18", "torchvision:resnet18", "vit", "vit"])]
+        ['timm:resnet18', 'torchvision:resnet18', 'vit', 'vit#2']
     """
-    pairs: list[tuple[str, Any]] = []
-    for model in models:
-        if isinstance(model, Mapping):
-            pairs += [(str(name), value) for name, value in model.items()]
-        elif isinstance(model, list | tuple):
-            pairs += named(model, part)
-        else:
-            pairs.append((own_name(model), model))
-    if not pairs:
+    given = _each(models)
+    if not given:
         raise ValueError("no models given: expected names, modules or saved representations")
-    for name, model in pairs:
+    for name, model in given:
         if part is None and not isinstance(model, str | os.PathLike | nn.Module | Representation):
             raise TypeError(
                 f"{name}: a model is a name, an nn.Module, a Representation or a path; given {type(model).__name__}"
                 + (" (data goes in as data=...)" if hasattr(model, "__iter__") else "")
             )
+    names = [name if name is not None else own_name(model) for name, model in given]
+    by_us = [i for i, (name, model) in enumerate(given) if name is None and _is_written(model)]
+    for name in {names[i] for i in by_us}:
+        alike = [i for i in by_us if names[i] == name]
+        for i, telling in zip(alike, _told_apart([os.fspath(given[i][1]) for i in alike], name), strict=True):
+            names[i] = telling
+    return list(zip(_numbered(names), [model for _, model in given], strict=True))
+
+
+def _each(models: Sequence[Any]) -> list[tuple[str | None, Any]]:
+    """All models in mappings, lists and saved comparisons, with the names that the user gave, where any."""
+    found: list[tuple[str | None, Any]] = []
+    for model in models:
+        if isinstance(model, Mapping):
+            found += [(str(name), value) for name, value in model.items()]
+        elif isinstance(model, list | tuple):
+            found += _each(model)
+        elif isinstance(model, str | os.PathLike) and is_saved_file(model):
+            found += [(None, representation) for representation in Representation.all_of_file(model)]
+        else:
+            found.append((None, model))
+    return found
+
+
+def _is_written(model: Any) -> bool:
+    """Whether this is the name or the folder of a model, which tell more than its own name."""
+    return isinstance(model, str | os.PathLike)
+
+
+def _told_apart(texts: Sequence[str], name: str) -> list[str]:
+    """Names for what was written, all of which have the same name of their own; those written alike stay alike."""
+    ways = []
+    for text in texts:
+        parts = Path(text).resolve().parts
+        ways.append(["/".join(parts[-k:]) for k in range(1, len(parts) + 1)] if Path(text).exists() else [name, text])
+    for more in range(max(map(len, ways))):
+        chosen = [way[min(more, len(way) - 1)] for way in ways]
+        if len(set(chosen)) == len(set(texts)):
+            return chosen
+    return [name] * len(texts)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The same, with a number behind each that was there before."""
     counts: dict[str, int] = {}
-    taken = {name for name, _ in pairs}
-    unique: list[tuple[str, Any]] = []
-    for name, model in pairs:
+    taken = set(names)
+    unique = []
+    for name in names:
         counts[name] = counts.get(name, 0) + 1
         chosen = name
         while counts[name] > 1 and (chosen == name or chosen in taken):
             chosen = f"{name}#{counts[name]}"
             counts[name] += chosen in taken
         taken.add(chosen)
-        unique.append((chosen, model))
+        unique.append(chosen)
     return unique
 
 

@@ -76,6 +76,17 @@ class Representation(Content):
                 raise ValueError(f"it holds {len(saved.records)} representations where one is expected")
             return Representation.from_record(saved.records[0])
 
+    @staticmethod
+    def all_of_file(path: str | os.PathLike[str]) -> list[Representation]:
+        """The representations in a file: one, or those of a saved comparison.
+
+        Raises:
+            FileNotFoundError, ValueError: as `load`.
+        """
+        saved = files.read(path)
+        with files.naming(path):
+            return [Representation.from_record(record) for record in saved.records]
+
     def to_record(self) -> files.Record:
         """This as plain data and arrays, for a file."""
         return record_of(self)

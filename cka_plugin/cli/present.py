@@ -1,0 +1,133 @@
+"""What is shown of a comparison or a representation, in tables or as JSON; one part that fails takes no other away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cka_plugin.cli.app import print_json
+from cka_plugin.cli.console import show_comparison, show_representation
+from cka_plugin.cli.messages import one_line, say
+from cka_plugin.comparison import Comparison
+from cka_plugin.representation import Representation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class View:
+    """What is wanted of a comparison.
+
+    Attributes:
+        plot: where to draw the heatmap of every pair.
+        blocks: look for the block structure in each model.
+        errors: compare the mistakes of the first model and each other.
+        mapping: how the classes of heads correspond to those of the labels, as for `Comparison.errors`.
+        restrict: let mapped models choose among the mapped classes only.
+        as_json: print JSON.
+    """
+
+    plot: Path | None = None
+    blocks: bool = False
+    errors: bool = False
+    mapping: Any = None
+    restrict: bool = False
+    as_json: bool = False
+
+
+def read_mapping(text: str | None) -> Any:
+    """`names`, or a JSON file of {model: {class of its head: class}}.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such mapping.
+
+    Example:
+        >>> read_mapping("names"), read_mapping(None)
+        ('names', None)
+    """
+    if text is None or text == "names":
+        return text
+    if not Path(text).is_file():
+        raise FileNotFoundError(f"--mapping {text}: expected `names`, or a JSON file; there is no such file")
+    try:
+        mapping = json.loads(Path(text).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"--mapping {text} is no JSON: {error}") from error
+    if not isinstance(mapping, dict) or not all(isinstance(classes, dict | list) for classes in mapping.values()):
+        raise ValueError(f"--mapping {text}: expected an object of {{model: {{class of its head: class}}}}")
+    return {model: _by_index(classes) for model, classes in mapping.items()}
+
+
+def _by_index(classes: Any) -> Any:
+    """Classes given by their indices, which JSON writes as text."""
+    if isinstance(classes, dict) and all(key.isdigit() for key in classes):
+        return {int(key): value for key, value in classes.items()}
+    return classes
+
+
+def present(comparison: Comparison, view: View) -> None:
+    """Show a comparison.
+
+    Raises:
+        ValueError: a part could not be computed; all others have been shown.
+    """
+    problems: list[str] = []
+
+    def attempt(compute: Callable[..., T], *given: Any, **options: Any) -> T | None:
+        try:
+            return compute(*given, **options)
+        except (ValueError, RuntimeError, OSError, ImportError) as error:
+            problems.append(one_line(error))
+            return None
+
+    first, *others = comparison.names
+    if view.plot is not None:
+        attempt(_draw, comparison, view.plot)
+    blocks = {name: attempt(comparison.block_structure, name) for name in comparison.names if view.blocks}
+    rules = {"mapping": view.mapping, "restrict": view.restrict}
+    mistakes = [attempt(comparison.errors, first, name, **rules) for name in others if view.errors]
+    if view.as_json:
+        result = comparison.to_dict()
+        if view.blocks:
+            result["block_structure"] = {name: found.to_dict() for name, found in blocks.items() if found is not None}
+        if view.errors:
+            result["errors"] = [found.to_dict() for found in mistakes if found is not None]
+        print_json(result)
+    else:
+        show_comparison(comparison)
+        for name, structure in blocks.items():
+            if structure is not None:
+                say(f"\n{name}. {structure!r}")
+        for found in mistakes:
+            if found is not None:
+                say(f"\n{found}")
+    if problems:
+        raise ValueError("; ".join(dict.fromkeys(problems)))
+
+
+def _draw(comparison: Comparison, path: Path) -> None:
+    comparison.plot().savefig(path)
+
+
+def present_representation(representation: Representation, as_json: bool = False, **more: Any) -> None:
+    """Show a representation; `more` goes with the JSON."""
+    if not as_json:
+        show_representation(representation)
+        return
+    print_json(
+        {
+            "name": representation.name,
+            **more,
+            "layers": [vars(layer) for layer in representation.layers],
+            "examples": representation.n_examples,
+            "batch_sizes": representation.batch_sizes,
+            "accuracy": representation.accuracy,
+            "problems": representation.problems,
+            "skipped": representation.skipped,
+            "options": representation.options,
+        }
+    )

@@ -1,0 +1,36 @@
+"""`cka-plugin show`: what a saved file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cka_plugin.cli.app import JsonOption, app, check_writable
+from cka_plugin.cli.compare import BlocksOption, ErrorsOption, MappingOption, PlotOption, RestrictOption
+
+
+@app.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="a saved comparison, representation or baseline")],
+    plot: PlotOption = None,
+    blocks: BlocksOption = False,
+    errors: ErrorsOption = False,
+    mapping: MappingOption = None,
+    restrict: RestrictOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a saved comparison as `compare` did, or what a saved representation is of."""
+    import cka_plugin
+    from cka_plugin.cli.present import View, present, present_representation, read_mapping
+    from cka_plugin.representation import Representation
+
+    check_writable(plot)
+    found = cka_plugin.load(file)
+    if isinstance(found, Representation):
+        if plot is None and not (blocks or errors):
+            present_representation(found, as_json)
+            return
+        found = cka_plugin.Comparison([found], found.options.get("estimator", "unbiased"))
+    present(found, View(plot, blocks, errors, read_mapping(mapping), restrict, as_json))
