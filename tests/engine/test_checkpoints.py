@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import cka_plugin as cka
 from cka_plugin.engine import finished
-from cka_plugin.storage import read_tensors, write_tensors
+from cka_plugin.storage import write_tensors
 from tests.support import ROOT
-from tests.support.damage import flipped, mangled, refused, rewritten, without_checksums
+from tests.support.checkpoints import Counting, options, same
+from tests.support.damage import flipped, mangled, refused
 from tests.support.nets import ConvNet, images
 
 # 80 minibatches of two models, slow enough to be killed in the middle.
@@ -62,46 +60,6 @@ for wait in waits:
     assert os.WIFSIGNALED(status), "it had ended before it was killed"
     print(finished(), flush=True)
 """
-
-
-class Counting(nn.Module):
-    """A network that counts the minibatches it runs over, and stops in one of them.
-
-    Its first minibatch comes twice: with the examples in another order too, by which their rows are told.
-    """
-
-    def __init__(self, seed: int = 0, stop_at: int | None = None) -> None:
-        super().__init__()
-        self.net, self.stop_at = ConvNet(seed=seed), stop_at
-        self.seen: set[tuple[float, ...]] = set()
-
-    @property
-    def runs(self) -> int:
-        return len(self.seen)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen.add(tuple(sorted(x[:, 0, 0, 0].tolist())))
-        if self.runs == self.stop_at:
-            raise KeyboardInterrupt
-        return self.net(x)
-
-
-def same(a: cka.Representation, b: cka.Representation) -> bool:
-    arrays = [(a.fingerprints, b.fingerprints), (a.exponents, b.exponents), (a.logits, b.logits), (a.labels, b.labels)]
-    arrays += [*zip(a.vectors, b.vectors, strict=True), *zip(a.diagonals, b.diagonals, strict=True)]
-    arrays += [*zip(a.positions, b.positions, strict=True)]
-    alike = all(np.array_equal(x, y) if x is not None else y is None for x, y in arrays)
-    return alike and a.layers == b.layers and a.example_ids == b.example_ids and a.options == b.options
-
-
-def options(folder: Path | None = None) -> dict:
-    return {
-        "labels": [i % 5 for i in range(64)],
-        "batch_size": 8,
-        "granularity": "module",
-        "checkpoint_dir": folder,
-        "progress": False,
-    }
 
 
 def test_killed_twenty_times_it_gives_the_same_bits(tmp_path: Path) -> None:
@@ -243,54 +201,6 @@ def test_a_changed_file_is_seen(tmp_path: Path, file: str) -> None:
         path.write_bytes(change(before, rng))
         count += refused(go_on, str(tmp_path))
     assert count >= 45
-
-
-def test_malformed_minibatches_are_named(tmp_path: Path) -> None:
-    cka.represent({"net": ConvNet()}, images(64), **options(tmp_path))
-    path = next(tmp_path.glob("*/3.safetensors"))
-    before, rng = path.read_bytes(), random.Random(0)
-    count = 0
-    for place in range(60):
-        path.write_bytes(before)
-        path.write_bytes(rewritten(path, rng, "minibatch", checksums=place % 2 == 0))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", cka.CKAWarning)  # an array may hold NaN now
-            count += refused(lambda: cka.represent({"net": ConvNet()}, images(64), **options(tmp_path)), str(tmp_path))
-    assert count > 30
-
-
-def test_a_minibatch_does_not_pass_for_another(tmp_path: Path) -> None:
-    cka.represent({"net": ConvNet()}, images(64), **options(tmp_path))
-    folder = next(path for path in tmp_path.iterdir() if path.is_dir())
-    shutil.copy(folder / "4.safetensors", folder / "3.safetensors")
-    with pytest.raises(ValueError, match=r"3\.safetensors is damaged: it is of minibatch 4; delete 3"):
-        cka.represent({"net": ConvNet()}, images(64), **options(tmp_path))
-
-
-def test_a_minibatch_of_another_model_does_not_pass(tmp_path: Path) -> None:
-    cka.represent({"net": ConvNet()}, images(64), **options(tmp_path / "this"))
-    cka.represent({"net": ConvNet(seed=1)}, images(64), **options(tmp_path / "other"))
-    (theirs,), (ours,) = (tmp_path.glob(f"{name}/*/3.safetensors") for name in ("other", "this"))
-    shutil.copy(theirs, ours)
-    with pytest.raises(ValueError, match=r"3\.safetensors is damaged: it is of another run or model; delete 3"):
-        cka.represent({"net": ConvNet()}, images(64), **options(tmp_path / "this"))
-
-
-def test_minibatches_of_version_1_are_still_read(tmp_path: Path) -> None:
-    """They have no checksums, and do not say which minibatch they are."""
-    whole = cka.represent({"net": Counting()}, images(64), **options(tmp_path))
-    run = tmp_path / "run.json"
-    run.write_text(run.read_text().replace('"version": 2', '"version": 1'))
-    for path in tmp_path.glob("*/*.safetensors"):
-        path.write_bytes(without_checksums(path.read_bytes(), version=None))
-    for path in tmp_path.glob("*/layers.json"):
-        path.write_text(json.dumps(json.loads(path.read_text())["layers"]))
-    model = Counting()
-    assert same(cka.represent({"net": model}, images(64), **options(tmp_path)), whole)
-    assert model.runs == 0
-    written = read_tensors(Path(__file__).with_name("version_1") / "0.safetensors")
-    assert sorted(written.metadata) == ["minibatch"]
-    assert set(written.arrays) == set(read_tensors(next(tmp_path.glob("*/0.safetensors"))).arrays)
 
 
 def test_a_full_disk_is_a_clear_error_and_what_is_finished_stays(tmp_path: Path, monkeypatch) -> None:

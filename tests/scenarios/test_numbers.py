@@ -213,31 +213,3 @@ def test_vectors_beyond_the_budget_give_the_same_bits(models: dict[str, nn.Modul
     spilled = cka.compare(models, data=data, batch_size=16, max_memory="2KiB", progress=False)
     assert any(isinstance(v, np.memmap) for v in spilled["wide"].vectors)
     assert np.array_equal(whole.matrix(), spilled.matrix())
-
-
-def test_merged_shards_equal_the_whole(models: dict[str, nn.Module], tmp_path) -> None:
-    data = images(77)
-    whole = cka.represent(models["wide"], data, batch_size=16, name="wide", passes=2, progress=False)
-    parts = []
-    for shard in (2, 0, 1):
-        part = cka.represent(
-            models["wide"], data, batch_size=16, name="wide", passes=2, shard=(shard, 3), progress=False
-        )
-        parts.append(part.save(tmp_path / f"{shard}.safetensors"))
-    merged = cka.Representation.merge(parts)
-    assert merged.example_ids == whole.example_ids
-    assert np.array_equal(merged.logits, whole.logits)
-    assert np.array_equal(merged.fingerprints, whole.fingerprints)
-    assert [p.tolist() for p in merged.positions] == [p.tolist() for p in whole.positions]
-    other = cka.represent(models["narrow"], data, batch_size=16, name="narrow", passes=2, progress=False)
-    assert np.array_equal(cka.compare(merged, other).matrix(), cka.compare(whole, other).matrix())
-
-
-def test_incomplete_or_double_shards_are_refused(models: dict[str, nn.Module]) -> None:
-    parts = [cka.represent(models["wide"], images(64), batch_size=16, shard=(i, 3), progress=False) for i in range(3)]
-    with pytest.raises(ValueError, match="2/3 of ConvNet are missing"):
-        cka.Representation.merge(parts[:2])
-    with pytest.raises(ValueError, match="0/3 of ConvNet are given more than once"):
-        cka.Representation.merge([*parts, parts[0]])
-    with pytest.raises(ValueError, match="merge the shards first"):
-        cka.compare(parts[0], parts[0])
