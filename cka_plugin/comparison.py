@@ -608,7 +608,7 @@ class Comparison:
             return pair_grid(matrices, self.names, self._setting())
         first, second = self.pair(a, b)
         layers = self.layers(first), self.layers(second)
-        return heatmap(self.matrix(first, second), *layers, first, second, title=self._setting())
+        return heatmap(self.matrix(first, second), layers, (first, second), title=self._setting())
 
     def _setting(self) -> str:
         """Which CKA, on what: there are a dozen, and some depend on n."""

@@ -56,6 +56,14 @@ class KeptBlock:
     reason: str
 
 
+@dataclass(frozen=True)
+class Replacement:
+    """What stands in the place of a block, in words, and the module's own path."""
+
+    shortcut: str = "identity"
+    path: str = ""
+
+
 @dataclass(frozen=True, repr=False)
 class Ablation(tables.Result):
     """Accuracy after each residual block is replaced by its shortcut; made by `ablation_effects`, `cka_plugin.ablate`.
@@ -107,11 +115,9 @@ def ablation_effects(
     without: Mapping[str, ArrayLike],
     labels: ArrayLike,
     *,
-    shortcuts: Mapping[str, str] | None = None,
-    paths: Mapping[str, str] | None = None,
+    replacements: Mapping[str, Replacement] | None = None,
     kept: Sequence[KeptBlock] = (),
     level: float = 0.95,
-    model: str = "",
 ) -> Ablation:
     """The effect of each ablation on the same labelled examples.
 
@@ -119,11 +125,9 @@ def ablation_effects(
         whole: (n,) class that the whole network predicts for each example.
         without: for each block, (n,) classes predicted without it.
         labels: (n,) integer classes.
-        shortcuts: what stood in the place of each block, in words.
-        paths: module path of each block.
+        replacements: what stood in the place of each block; the identity where not said.
         kept: blocks that were not replaced.
         level: of the intervals.
-        model: its name, for the reader.
 
     Raises:
         TypeError, ValueError: labels that are not classes, lengths that differ, or a level outside (0, 1).
@@ -148,11 +152,12 @@ def ablation_effects(
         right, still = before == truth, after == truth
         gained, lost = int((still & ~right).sum()), int((right & ~still).sum())
         low, high = tango_interval(gained, lost, n, level)
+        replaced = (replacements or {}).get(block, Replacement())
         rows.append(
             AblatedBlock(
                 block=block,
-                path=(paths or {}).get(block, ""),
-                shortcut=(shortcuts or {}).get(block, "identity"),
+                path=replaced.path,
+                shortcut=replaced.shortcut,
                 accuracy=float(still.mean()),
                 difference=(gained - lost) / n,
                 low=low,
@@ -163,4 +168,4 @@ def ablation_effects(
         )
     _, counts = np.unique(truth, return_counts=True)
     accuracy = float((before == truth).mean())
-    return Ablation(rows, list(kept), accuracy, float(counts.max() / n), n, level, model)
+    return Ablation(rows, list(kept), accuracy, float(counts.max() / n), n, level)

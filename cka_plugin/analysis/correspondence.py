@@ -138,14 +138,12 @@ def correspondence(
         )
     matrix = sums.cka()
     low, high = sums.interval(level)
-    depth_b = np.array([layer.depth for layer in layers_b])
     matches, by_chance = [], []
     for row, layer in enumerate(layers_a):
-        distance = np.abs(depth_b - layer.depth)
-        nearest = np.isclose(distance, distance.min(), rtol=0, atol=1e-9)
-        if np.isfinite(matrix[row]).any():
-            by_chance.append((nearest & np.isfinite(matrix[row])).sum() / np.isfinite(matrix[row]).sum())
-        matches.append(_match(sums, row, layer, layers_b, nearest, (matrix, low, high), level))
+        finite = np.isfinite(matrix[row])
+        if finite.any():
+            by_chance.append((_nearest(layer, layers_b) & finite).sum() / finite.sum())
+        matches.append(_match(sums, row, (layer, layers_b), (matrix, low, high), level))
     matched = [match for match in matches if match.match is not None]
     return Correspondence(
         matches=matches,
@@ -156,15 +154,20 @@ def correspondence(
     )
 
 
+def _nearest(layer: NamedLayer, others: Sequence[NamedLayer]) -> npt.NDArray[np.bool_]:
+    """Which layers of the other model are nearest in relative depth."""
+    distance = np.abs(np.array([other.depth for other in others]) - layer.depth)
+    return np.isclose(distance, distance.min(), rtol=0, atol=1e-9)
+
+
 def _match(
     sums: Sums,
     row: int,
-    layer: NamedLayer,
-    layers_b: Sequence[NamedLayer],
-    nearest: npt.NDArray[np.bool_],
+    layers: tuple[NamedLayer, Sequence[NamedLayer]],
     estimates: tuple[Floats, Floats, Floats],
     level: float,
 ) -> Match:
+    layer, layers_b = layers
     values, low, high = (part[row] for part in estimates)
     order = [int(i) for i in np.argsort(-values, kind="stable") if np.isfinite(values[i])]
     nan = math.nan
@@ -188,7 +191,7 @@ def _match(
         margin_low=margin.low,
         margin_high=margin.high,
         tied=None if math.isnan(margin.low) else margin.low <= 0,
-        equal_depth=bool(nearest[best]),
+        equal_depth=bool(_nearest(layer, layers_b)[best]),
         unlike=_unlike(values, high),
     )
 

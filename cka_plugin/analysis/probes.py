@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cka_plugin import tables
+from cka_plugin.analysis.correspondence import NamedLayer
 from cka_plugin.analysis.errors.predictions import to_labels
 from cka_plugin.analysis.statistics.paired import mcnemar
 
@@ -106,14 +107,11 @@ class Probes(tables.Result):
 def linear_probes(
     features: Sequence[ArrayLike],
     labels: ArrayLike,
-    layers: Sequence[str] | None = None,
-    depths: Sequence[float] | None = None,
+    layers: Sequence[str | NamedLayer] | None = None,
     *,
     folds: int = FOLDS,
     regularisation: float = 1.0,
     seed: int = 0,
-    pooling: str = "",
-    model: str = "",
 ) -> Probes:
     """Cross-validated accuracy of a linear classifier on each layer's features.
 
@@ -123,13 +121,10 @@ def linear_probes(
     Args:
         features: one (n, ...) array a layer, further axes flattened.
         labels: (n,) integer classes.
-        layers: names. Default: their positions.
-        depths: relative depths in [0, 1].
+        layers: names, or layers with `name` and `depth`. Default: their positions.
         folds: of the cross-validation, at least 2; the largest class must have as many examples.
         regularisation: scikit-learn's `C`, the inverse of the penalty.
         seed: of the folds.
-        pooling: what was done to the activations, in words, for the reader.
-        model: its name, for the reader.
 
     Raises:
         ModuleNotFoundError: scikit-learn is not installed.
@@ -156,10 +151,11 @@ def linear_probes(
         )
     given = [np.asarray(layer) for layer in features]
     arrays = [layer.reshape(len(layer), -1) for layer in given]
-    names = [str(position) for position in range(len(arrays))] if layers is None else list(layers)
-    places = [math.nan] * len(arrays) if depths is None else [float(depth) for depth in depths]
-    if not len(arrays) == len(names) == len(places) or not arrays:
-        raise ValueError(f"{len(arrays)} layers, {len(names)} names, {len(places)} depths: expected as many of each")
+    named = [str(position) for position in range(len(arrays))] if layers is None else list(layers)
+    if len(arrays) != len(named) or not arrays:
+        raise ValueError(f"{len(arrays)} layers, {len(named)} names: expected as many of each")
+    names = [layer if isinstance(layer, str) else layer.name for layer in named]
+    places = [math.nan if isinstance(layer, str) else float(layer.depth) for layer in named]
     for name, array in zip(names, arrays, strict=True):
         if len(array) != len(truth):
             raise ValueError(f"layer {name!r} has {len(array)} examples, labels are of {len(truth)}")
@@ -198,8 +194,6 @@ def linear_probes(
         len(truth),
         len(counts),
         folds,
-        pooling=pooling,
-        model=model,
         warnings=notes,
     )
 

@@ -96,8 +96,8 @@ def cka_within_classes(a: GramVectors, labels: npt.ArrayLike, b: GramVectors | N
     usable = [index for index, found in enumerate(groups) if found]
     if not usable:
         raise ValueError(
-            f"no minibatch holds {MIN_EXAMPLES} examples of one class: CKA within classes needs larger minibatches "
-            "or fewer classes"
+            f"no minibatch holds {MIN_EXAMPLES} examples of one class: "
+            "CKA within classes needs larger minibatches or fewer classes"
         )
 
     def parts() -> Iterator[tuple[Floats, Floats]]:

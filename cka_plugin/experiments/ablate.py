@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from cka_plugin.adapters.base import Inputs, Layer
-from cka_plugin.analysis.ablation import Ablation, KeptBlock, ablation_effects
+from cka_plugin.analysis.ablation import Ablation, KeptBlock, Replacement, ablation_effects
 from cka_plugin.analysis.errors.heads import align
 from cka_plugin.capture.hooks import Capture
 from cka_plugin.data import Batch, ReadOptions
@@ -177,14 +177,16 @@ class _Run:
 
     def finish(self, level: float) -> Ablation:
         order = [layer.name for layer in self.candidates]
-        shortcuts = {s.layer.name: s.shortcut for s in self.silencings}
-        return ablation_effects(
+        replacements = {
+            s.layer.name: Replacement(s.shortcut, s.layer.path if s.layer.path != s.layer.name else "")
+            for s in self.silencings
+        }
+        found = ablation_effects(
             np.concatenate(self.whole),
             {block: np.concatenate(rows) for block, rows in self.without.items() if block not in self.kept},
             np.concatenate(self.labels),
-            shortcuts=shortcuts,
-            paths={layer.name: layer.path for layer in self.candidates if layer.path != layer.name},
+            replacements=replacements,
             kept=[self.kept[name] for name in order if name in self.kept],
             level=level,
-            model=self.subject.name,
         )
+        return replace(found, model=self.subject.name)

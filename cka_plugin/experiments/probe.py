@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,17 +89,8 @@ def probe(
     require_sklearn()
     source, subject = open_one("probe", model, data, options)
     found, classes, layers = _features(subject, source, options)
-    return linear_probes(
-        found,
-        classes,
-        [layer.name for layer in layers],
-        [layer.depth for layer in layers],
-        folds=folds,
-        regularisation=regularisation,
-        seed=seed,
-        pooling=POOLED[pooling],
-        model=subject.name,
-    )
+    probes = linear_probes(found, classes, layers, folds=folds, regularisation=regularisation, seed=seed)
+    return replace(probes, pooling=POOLED[pooling], model=subject.name)
 
 
 def _features(subject: Subject, source: Any, options: Options) -> tuple[list[np.ndarray], np.ndarray, list[Layer]]:

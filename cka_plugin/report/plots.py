@@ -22,13 +22,11 @@ MOST_TICKS = 26  # more labels than this would overlap: every second, third, ...
 
 def heatmap(
     matrix: Floats,
-    layers_a: Sequence[Layer],
-    layers_b: Sequence[Layer],
-    name_a: str = "",
-    name_b: str = "",
+    layers: tuple[Sequence[Layer], Sequence[Layer]],
+    names: tuple[str, str] = ("", ""),
     axes: Axes | None = None,
     title: str | None = None,
-    bar: bool = True,
+    bar: str | None = "CKA",
 ) -> Figure:
     """CKA of every layer of one model (vertical, from the bottom) with every layer of another (horizontal).
 
@@ -37,13 +35,11 @@ def heatmap(
 
     Args:
         matrix: (layers_a, layers_b).
-        layers_a: their layers, for the labels; without any, none is labelled.
-        layers_b: likewise.
-        name_a: name of the model on the vertical axis.
-        name_b: on the horizontal axis.
+        layers: of the two models, for the labels; without any, none is labelled.
+        names: of the models on the vertical and on the horizontal axis.
         axes: where to draw; a new figure by default.
         title: over the picture.
-        bar: draw the colour bar.
+        bar: the label of the colour bar; None: no bar.
 
     Returns:
         The figure.
@@ -55,18 +51,18 @@ def heatmap(
         axes = new_figure(size + 1.2, size).add_subplot()
     colors = colormaps[COLORS].with_extremes(bad="0.7")
     image = axes.imshow(np.ma.masked_invalid(matrix), origin="lower", cmap=colors, vmin=0.0, vmax=1.0, aspect="auto")
-    _ticks(axes, "x", layers_b)
-    _ticks(axes, "y", layers_a)
-    axes.set_xlabel(for_plot(name_b))
-    axes.set_ylabel(for_plot(name_a))
+    _ticks(axes, "x", layers[1])
+    _ticks(axes, "y", layers[0])
+    axes.set_xlabel(for_plot(names[1]))
+    axes.set_ylabel(for_plot(names[0]))
     if title is not None:
         axes.set_title(for_plot(title), fontsize="medium")
     figure = axes.figure
-    if bar:
+    if bar is not None:
         finite = matrix[np.isfinite(matrix)]
         low, high = bool((finite < 0).any()), bool((finite > 1).any())
         extend = "both" if low and high else "min" if low else "max" if high else "neither"
-        figure.colorbar(image, ax=axes, label="CKA", extend=extend, fraction=0.046, pad=0.03)
+        figure.colorbar(image, ax=axes, label=bar, extend=extend, fraction=0.046, pad=0.03)
     return figure  # type: ignore[return-value]
 
 
@@ -87,7 +83,7 @@ def pair_grid(matrices: Sequence[Sequence[Floats]], names: Sequence[str], title:
     for row, a in enumerate(names):
         for column, b in enumerate(names):
             axes = figure.add_subplot(count, count, row * count + column + 1)
-            heatmap(matrices[row][column], [], [], axes=axes, bar=False)
+            heatmap(matrices[row][column], ([], []), axes=axes, bar=None)
             image = axes.images[0]
             if row == count - 1:
                 axes.set_xlabel(for_plot(b))

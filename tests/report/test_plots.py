@@ -14,7 +14,7 @@ def layers(count: int) -> list[Layer]:
 
 def test_a_heatmap_shows_every_entry_and_marks_values_outside_0_to_1() -> None:
     matrix = np.array([[1.02, -0.01], [np.nan, 0.5], [0.2, 0.3]])
-    figure = heatmap(matrix, layers(3), layers(2), "tall", "small", title="examples")
+    figure = heatmap(matrix, (layers(3), layers(2)), ("tall", "small"), title="examples")
     drawn = figure.axes[0].images[0].get_array()
     assert np.array_equal(drawn.mask, np.isnan(matrix))
     assert np.array_equal(drawn.filled(np.nan), matrix, equal_nan=True)
@@ -24,7 +24,7 @@ def test_a_heatmap_shows_every_entry_and_marks_values_outside_0_to_1() -> None:
 
 
 def test_labels_of_many_layers_are_thinned_out() -> None:
-    figure = heatmap(np.zeros((100, 100)), layers(100), layers(100))
+    figure = heatmap(np.zeros((100, 100)), (layers(100), layers(100)))
     assert len(figure.axes[0].get_xticks()) <= MOST_TICKS
 
 

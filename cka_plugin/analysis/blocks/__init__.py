@@ -1,4 +1,7 @@
-"""The block structure: found, placed, explained, and whether two models share it."""
+"""The block structure: found, placed, explained, and whether two models share it.
+
+It may know components, statistics and Gram matrices; nothing of errors.
+"""
 
 from cka_plugin.analysis.blocks.detector import block_structure, find_block_structure
 from cka_plugin.analysis.blocks.result import Block, BlockStructure

@@ -1,4 +1,7 @@
-"""Errors of two models, of many and of groups, class by class and example by example."""
+"""Errors of two models, of many and of groups, class by class and example by example.
+
+It may know statistics and representations; nothing of Gram matrices.
+"""
 
 from cka_plugin.analysis.errors.compare import compare_errors
 from cka_plugin.analysis.errors.groups import compare_groups

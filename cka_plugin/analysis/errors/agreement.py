@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cka_plugin import tables
-from cka_plugin.analysis.errors.heads import align, warn_of
+from cka_plugin.analysis.errors.heads import align
+from cka_plugin.analysis.errors.outside import warn_of
 from cka_plugin.analysis.errors.predictions_alike import in_common
 from cka_plugin.analysis.statistics.mantel import mantel
 from cka_plugin.analysis.statistics.paired import error_consistency

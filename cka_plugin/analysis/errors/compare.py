@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cka_plugin.analysis.errors.heads import align, outside_notes, warn_of
+from cka_plugin.analysis.errors.heads import align
+from cka_plugin.analysis.errors.outside import outside_notes, warn_of
+from cka_plugin.analysis.errors.predicted import Disagreement, Examples
 from cka_plugin.analysis.errors.predictions import as_array
-from cka_plugin.analysis.errors.result import ClassDifference, Disagreement, ErrorComparison, Examples
+from cka_plugin.analysis.errors.result import ClassDifference, ErrorComparison
 from cka_plugin.analysis.statistics.corrections import Decisions, correct
 from cka_plugin.analysis.statistics.intervals import tango_interval
 from cka_plugin.analysis.statistics.paired import error_consistency, mcnemar, smallest_mcnemar_p

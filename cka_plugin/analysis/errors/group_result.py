@@ -117,8 +117,7 @@ class GroupComparison(tables.Result):
         classes: one row a class, classes without examples too.
         super_classes: one row a super-class, tested and corrected among themselves.
         held_out: one row for each class that a random half of the seeds finds significant (corrected), re-estimated
-            on the
-            other half; empty where none is, or where a group has fewer than 4 models.
+            on the other half; empty where none is, or where a group has fewer than 4 models.
         example_accuracy_a: (n,) share of the models of a that get each example right.
         example_accuracy_b: (n,).
         class_accuracy_a: (models of a, classes); NaN for classes without examples.

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cka_plugin.analysis.errors.group_result import GroupClass, GroupComparison
-from cka_plugin.analysis.errors.heads import align, outside_notes, warn_of
+from cka_plugin.analysis.errors.heads import align
 from cka_plugin.analysis.errors.mapping import class_index
+from cka_plugin.analysis.errors.outside import outside_notes, warn_of
 from cka_plugin.analysis.errors.predictions import as_array
 from cka_plugin.analysis.errors.seed_noise import gated, held_out, seed_control
 from cka_plugin.analysis.statistics.class_share import class_share

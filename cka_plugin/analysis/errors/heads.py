@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 from cka_plugin.analysis.errors.mapping import head_mapping, known_names, to_class_names
 from cka_plugin.analysis.errors.predictions import Predictions, as_array, to_labels, to_predictions
-from cka_plugin.warnings import CKAWarning
 from cka_plugin.wording import listed
 
 OTHER = "other"
@@ -117,27 +115,6 @@ def align(
     found = _check_classes(target, model_names, models, names, from_head)
     models, outside = _outside_in_common(models, [heads.get(name) for name in model_names], maps)
     return Classification(target, models, found, outside, _notes(model_names, maps, target, found))
-
-
-def warn_of(found: Classification) -> None:
-    """Warn of what the mappings leave out."""
-    for note in found.notes:
-        warnings.warn(note, CKAWarning, stacklevel=3)
-
-
-def outside_notes(names: Sequence[str], shares: Sequence[float], other: str) -> list[str]:
-    """A sentence for each model, or group, that predicts classes outside its mapping.
-
-    Example:
-        >>> outside_notes(["vit", "cnn"], [0.147, 0.0], "other")
-        ["vit predicts a class outside its mapping for 14.7% of the examples: it counts as 'other', which is wrong"]
-    """
-    return [
-        f"{name} predicts a class outside its mapping for {share:.1%} of the examples: it counts as {other!r}, which "
-        "is wrong"
-        for name, share in zip(names, shares, strict=True)
-        if share > 0
-    ]
 
 
 def _outside_in_common(
