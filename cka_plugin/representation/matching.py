@@ -46,7 +46,10 @@ def check_comparable(a: Content, b: Content, match: str = "content") -> None:
             "are the same examples in another encoding, say match='ids'"
         )
     if not what and a.batch_sizes != b.batch_sizes:
-        what.append(f"{_sizes(a)} and {_sizes(b)} examples")
+        if _sizes(a) == _sizes(b):
+            what.append(f"{len(a.minibatches)} and {len(b.minibatches)} minibatches")
+        else:
+            what.append(f"minibatches of {_sizes(a)} and {_sizes(b)} examples")
     if not what and any(not np.array_equal(p, q) for p, q in zip(a.positions, b.positions, strict=True)):
         what.append("the examples fall into other minibatches")
     if what:
@@ -82,6 +85,5 @@ def check_same_run(first: Content, other: Content) -> None:
 
 
 def _sizes(content: Content) -> str:
-    sizes = content.batch_sizes
-    each = str(sizes[0]) if len(set(sizes)) == 1 else f"{sizes[0]} ... {sizes[-1]}" if sizes else "0"
-    return f"{len(sizes)} minibatches of {each}"
+    sizes = content.batch_sizes or [0]
+    return str(sizes[0]) if len(set(sizes)) == 1 else f"{sizes[0]} ... {sizes[-1]}"

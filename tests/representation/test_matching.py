@@ -40,7 +40,7 @@ def with_positions(made: cka.Representation) -> cka.Representation:
         (lambda made: replace(made, fingerprints=made.fingerprints + np.uint64(1)), "the content of 32 of 32 examples"),
         (
             lambda made: replace(made, minibatches=made.minibatches[:2]),
-            "4 minibatches of 8 and 2 minibatches of 8 examples",
+            "4 and 2 minibatches",
         ),
         (with_positions, "the examples fall into other minibatches"),
     ],
