@@ -353,6 +353,18 @@ def test_the_workflow_is_well_formed() -> None:
             assert set(step) <= {"name", "uses", "run", "with", "if", "env"}
 
 
+def test_nothing_is_installed_by_a_name_that_an_index_may_give_to_others() -> None:
+    job = _workflow()["jobs"]["check"]
+    assert job["env"]["CKA_PLUGIN"].startswith("git+https://")
+    for step in job["steps"]:
+        for line in step.get("run", "").splitlines():
+            if "pip install" in line and "cka-plugin" in line:
+                assert "@ $CKA_PLUGIN" in line
+    (hook,) = _yaml("pre-commit-config.yaml")["repos"][0]["hooks"]
+    assert hook["language"] == "system"
+    assert "additional_dependencies" not in hook
+
+
 def test_the_hook_is_well_formed() -> None:
     (hook,) = _yaml("pre-commit-config.yaml")["repos"][0]["hooks"]
     assert {"id", "name", "entry", "language"} <= set(hook)
