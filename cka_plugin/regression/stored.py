@@ -98,7 +98,7 @@ class Baseline:
 
 def _check_facts(facts: Any) -> None:
     """Raise a ValueError unless these are facts that `Baseline.save` writes."""
-    kinds = {"noise": dict, "churn": float, "storage_loss": float, "environment": dict}
+    kinds = {"noise": dict, "churn": float, "storage_loss": float, "environment": dict, "owner": str}
     fits = isinstance(facts, dict) and all(isinstance(facts[name], kinds.get(name, ())) for name in facts)
     if fits:
         losses = [*facts.get("noise", {}).values(), facts.get("churn", 0.0), facts.get("storage_loss", 0.0)]
