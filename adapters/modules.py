@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -43,6 +44,15 @@ def unwrap(model: nn.Module) -> tuple[nn.Module, str]:
         model, prefix = inner, prefix + step
 
 
+def module_at(model: nn.Module, path: str) -> nn.Module:
+    """The module at a path; `model` itself at "", also where TorchScript has no `get_submodule`.
+
+    Raises:
+        AttributeError: there is none.
+    """
+    return model.get_submodule(path) if path else model
+
+
 def layer_within(model: nn.Module, layer: Layer) -> Layer:
     """The layer with its path in `model`, where its path is that of a wrapper around it (`module.`, `_orig_mod.`).
 
@@ -61,14 +71,16 @@ def is_leaf(module: nn.Module) -> bool:
     """Whether nothing of interest fires inside a module.
 
     `MultiheadAttention` reads the weights of its projection without calling it; what is parametrized (weight norm)
-    computes weights inside, not activations; quantised layers keep their packed weights in a module.
+    computes weights inside, not activations; quantised layers keep their packed weights in a module. What TorchScript
+    has compiled runs as a whole, and passes hooks on its parts by.
 
     Example:
         >>> is_leaf(nn.Linear(2, 2)), is_leaf(nn.MultiheadAttention(4, 2)), is_leaf(nn.Sequential(nn.ReLU()))
         (True, True, False)
     """
     children = {name for name, _ in module.named_children()}
-    return isinstance(module, nn.MultiheadAttention) or children <= {"parametrizations", "_packed_params"}
+    whole = isinstance(module, nn.MultiheadAttention | torch.jit.ScriptModule)
+    return whole or children <= {"parametrizations", "_packed_params"}
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -136,4 +148,4 @@ def leaf_layers(model: nn.Module, coarse: Sequence[Layer] = ()) -> list[Layer]:
     return spread_depths([Layer(n, p, "module", 0.0) for n, p in zip(chosen, paths, strict=True)])
 
 
-__all__ = ["is_activation", "is_leaf", "is_norm", "layer_within", "leaf_layers", "leaves", "unwrap"]
+__all__ = ["is_activation", "is_leaf", "is_norm", "layer_within", "leaf_layers", "leaves", "module_at", "unwrap"]

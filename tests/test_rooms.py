@@ -43,6 +43,7 @@ FLOORS: list[list[str]] = [
     ["adapters.calling", "adapters.modules", "adapters.outputs"],
     ["adapters.naming"],
     ["adapters.layer"],
+    ["lending"],
     ["core"],
     ["storage"],
     ["sample"],

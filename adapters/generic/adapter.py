@@ -26,7 +26,7 @@ from cka_plugin.adapters.generic.runs import (
     weight_count,
 )
 from cka_plugin.adapters.known import known_owner
-from cka_plugin.adapters.modules import is_activation, is_norm, layer_within
+from cka_plugin.adapters.modules import is_activation, is_norm, layer_within, module_at
 
 
 class GenericAdapter(Adapter):
@@ -101,7 +101,7 @@ class GenericAdapter(Adapter):
         """What the adapter of a known framework's model takes of the layers inside that."""
         layer = layer_within(model, layer)
         for path in heads_of(layer.path):
-            inner = model.get_submodule(path)
+            inner = module_at(model, path)
             owner = known_owner(inner)
             if owner is not None:
                 return owner.activation(inner, replace(layer, path=layer.path[len(path) + 1 :]), output)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cka_plugin.adapters.base import Adapter, Inputs, Layer
 from cka_plugin.adapters.calling import named, parameters_of
 from cka_plugin.adapters.known import known_owner
-from cka_plugin.adapters.modules import is_activation, is_norm
+from cka_plugin.adapters.modules import is_activation, is_norm, module_at
 
 # Arguments by these names are masks of the positions that come out, the nearest in meaning first: True where padded.
 PADDED = ("tgt_key_padding_mask", "src_key_padding_mask", "key_padding_mask")
@@ -48,7 +48,7 @@ class Noted:
         before it.
         """
         around = heads_of(layer.path)
-        known = [(path, owner) for path in around if (owner := known_owner(model.get_submodule(path))) is not None]
+        known = [(path, owner) for path in around if (owner := known_owner(module_at(model, path))) is not None]
         for path, owner in known:
             if path in self.arguments:
                 return _by(owner, model, path, layer, self.arguments[path], length)
@@ -58,7 +58,7 @@ class Noted:
         for path in (*reversed(around), ""):
             if path in self.masks and self.masks[path].shape[1] == length:
                 return self.masks[path]
-        by_position = _keeps_positions(model.get_submodule(layer.path))
+        by_position = _keeps_positions(module_at(model, layer.path))
         return self.latest if by_position and self.latest is not None and self.latest.shape[1] == length else None
 
 

@@ -19,6 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from cka_plugin.lending.loan import lent
+from cka_plugin.lending.randomness import random_states_kept
+
 _CONTAINERS = (dict, OrderedDict, list, set)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
@@ -61,9 +64,11 @@ def firing_order(model: nn.Module, paths: Collection[str]) -> list[str] | None:
 
     try:
         with (
+            lent(model) as before,
+            before.watched(),
+            random_states_kept(),
             _stand_in(model),
             torch.no_grad(),
-            torch.random.fork_rng(devices=[]),
             warnings.catch_warnings(),
             contextlib.redirect_stderr(io.StringIO()),  # a traced graph prints its errors besides raising them
         ):
@@ -124,8 +129,8 @@ def _stand_in(model: nn.Module) -> Iterator[None]:
 
 
 def _valueless(tensor: Tensor | None) -> Tensor | None:
-    if tensor is None:
-        return None
+    if tensor is None or nn.parameter.is_lazy(tensor):
+        return tensor
     meta = torch.empty_like(tensor, device="meta")
     return nn.Parameter(meta, requires_grad=False) if isinstance(tensor, nn.Parameter) else meta
 

@@ -7,10 +7,9 @@ later (an in-place ReLU, `+=`) can change it, and no activation outlives its lay
 from __future__ import annotations
 
 import contextlib
-import random
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,14 +19,17 @@ import torch
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Adapter, Inputs, Layer
+from cka_plugin.adapters.modules import module_at
 from cka_plugin.capture.firing import CaptureError, settled
+from cka_plugin.capture.inputs import describe_inputs, own_copy, to_device
 from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
-from cka_plugin.capture.lending import forked_rng, hooks_seen, lent, no_gradients
 from cka_plugin.capture.orders import doubled, exchanged, reordered
 from cka_plugin.capture.packed_weights import weights_packed
 from cka_plugin.capture.pooling import pool
 from cka_plugin.capture.rows import OUTPUT, Rows, Slot, Taken
 from cka_plugin.core import GramPacker, similarities
+from cka_plugin.lending.loan import Loan, lent
+from cka_plugin.lending.running import device_of, evaluating, hooks_seen, no_gradients
 from cka_plugin.options import check_option
 from cka_plugin.warnings import CKAWarning
 
@@ -105,7 +107,7 @@ class Capture:
         self.pooling = pooling
         self.kernel = kernel
         self.bandwidth = bandwidth
-        self.device = device if device is not None else _device_of(model)
+        self.device = device if device is not None else device_of(model)
         self.precision = precision
         self.seed = seed
         self.features = features
@@ -122,18 +124,24 @@ class Capture:
         self._n = 0
         self._running = False
         self._channels_last = False
+        self._loan = Loan(model, name, seed)
+        self._lazy = False  # whether parameters wait for a first pass
+        self._minibatch = 0
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Capture:
         with contextlib.ExitStack() as stack:  # undone at once if anything in here fails
-            stack.enter_context(lent(self.model))
-            if self._move:
-                self.model.to(self.device)
-            self.model.eval()
+            before = stack.enter_context(lent(self.model))
+            self._lazy = bool(before.lazy)
+            with before.watched():  # adapters of LoRA write to weights as they are brought into `eval()`
+                if self._move:
+                    self.model.to(self.device)
+                evaluating(self.model)
             if self._move and gains_from_channels_last(self.model, self.device, AUTOCAST[self.precision] is not None):
                 self._to_channels_last(stack)
             for position, layer in enumerate(self.candidates):
-                handle = self._module(layer).register_forward_hook(self._hook(position, layer))
+                # Not the module's own method: what TorchScript made runs hooks, but refuses them.
+                handle = nn.Module.register_forward_hook(self._module(layer), self._hook(position, layer))
                 stack.callback(handle.remove)
             self._stack = stack.pop_all()
         return self
@@ -147,23 +155,25 @@ class Capture:
         told = {layer.name: self._rows.readings[slot] for slot, layer in zip(self._slots, self.layers, strict=True)}
         return {name: reading.described() for name, reading in told.items() if not reading.plain}
 
-    def run(self, inputs: Inputs, n: int) -> Captured:
+    def run(self, inputs: Inputs, n: int, minibatch: int = 0) -> Captured:
         """One forward pass over a minibatch of n examples; on the first, perhaps one more with these in another order.
+
+        Args:
+            inputs: of the model, which gets copies of them.
+            n: how many examples they hold.
+            minibatch: its number in the whole run, from which random numbers follow.
 
         Raises:
             RuntimeError: the model failed (with its name and the shapes given), or its layers did not fire as listed.
         """
-        self._n, self._running = n, True
+        self._n, self._running, self._minibatch = n, True, minibatch
         try:
             given = to_device(inputs, self.device)
-            try:
-                logits = self._read(given)
-            except RuntimeError as error:
-                # Perhaps code that insists on its strides (`view`): run it as it was lent. Later it is its own failure.
-                if isinstance(error, CaptureError) or self._slots or not self._channels_last:
-                    raise
-                self._channels_last = False
-                self._layout.close()
+            if self._lazy:
+                self._make_lazy_parameters(given)
+            logits = self._read_as_laid_out(given)
+            if self._loan.drew and not self._loan.identified:
+                self._loan.identify()
                 logits = self._read(given)
             captured = self._collect(logits)
         except CaptureError:
@@ -178,11 +188,24 @@ class Capture:
             self._inputs, self._running = (), False
         return captured
 
+    def _read_as_laid_out(self, given: Any) -> Tensor | None:
+        """Run the model; with its weights as they were lent, where it does not bear that they lie otherwise."""
+        if self._channels_last:
+            try:
+                logits = self._read(given)
+                if not self._loan.rewrote_weights:  # of which there are copies
+                    return logits
+            except RuntimeError as error:
+                if isinstance(error, CaptureError) or self._slots:  # it has run before: a failure of its own
+                    raise  # else perhaps code that insists on its strides (`view`)
+            self._channels_last = False
+            self._layout.close()
+        return self._read(given)
+
     def _read(self, given: Any) -> Tensor | None:
         """Run the model, and before it with the examples in another order where their rows are not known yet."""
         failure = self._look(given) if self._rows.wanted else None
-        again = self._rows.unsettled  # a model may change what it is given, but not what it is given again
-        logits = self._pass(reordered(given, torch.arange(self._n)) if again else given)
+        logits = self._pass(given)
         if self._rows.wanted and failure is None:
             failure = self._look(given)
             logits = self._pass(given) if failure is None else logits
@@ -198,7 +221,7 @@ class Capture:
         failure: Exception | None = None
         for order in (exchanged(self._n), doubled(self._n)):
             try:
-                with lent(self.model), self._rows.watching(order):
+                with self._rows.watching(order):
                     self._pass(reordered(given, order))
                 return None
             except Exception as error:  # told by the caller, unless the model fails on the examples as they are too
@@ -208,20 +231,13 @@ class Capture:
         return failure
 
     def _pass(self, inputs: Any) -> Tensor | None:
-        """One forward pass; returns the logits."""
+        """One forward pass, as if it were the first; returns the logits."""
         self._forget()
         self._inputs = inputs
-        with (
-            no_gradients(),
-            forked_rng(self.seed, self.device),
-            _autocast(self.device.type, AUTOCAST[self.precision]),
-            hooks_seen(),
-        ):
-            before = self._rows.wanted and _random_states(self.device)
-            output = self.adapter.forward(self.model, inputs_channels_last(inputs) if self._channels_last else inputs)
+        with self._evaluation(), self._loan.for_pass(self._minibatch) as drawn:
+            output = self._forward(inputs)
             if self._rows.wanted:
-                half = AUTOCAST[self.precision] is not None
-                self._rows.random = half or before != _random_states(self.device)
+                self._rows.random = AUTOCAST[self.precision] is not None or bool(drawn)
             logits = self.adapter.logits(self.model, output)
             if logits is None or self._rows.note(OUTPUT, logits, self._n):
                 return None
@@ -229,6 +245,21 @@ class Capture:
             if isinstance(taken, Taken) and taken.x.ndim == 2 and not taken.reading.gathers:
                 return taken.x
             return None
+
+    def _forward(self, inputs: Any) -> Any:
+        own = own_copy(inputs)
+        return self.adapter.forward(self.model, inputs_channels_last(own) if self._channels_last else own)
+
+    @contextlib.contextmanager
+    def _evaluation(self) -> Iterator[None]:
+        with no_gradients(), _autocast(self.device.type, AUTOCAST[self.precision]), hooks_seen():
+            yield
+
+    def _make_lazy_parameters(self, given: Any) -> None:
+        self._running = False
+        with self._evaluation(), lent(self.model) as before, before.watched(), self._loan.making_lazy_parameters():
+            self._forward(given)
+        self._lazy, self._running = False, True
 
     def _forget(self) -> None:
         self._fired, self._calls, self._features = [], Counter(), []
@@ -242,7 +273,7 @@ class Capture:
 
     def _module(self, layer: Layer) -> nn.Module:
         try:
-            return self.root.get_submodule(layer.path)
+            return module_at(self.root, layer.path)
         except AttributeError as error:
             raise ValueError(f"layer {layer.name!r}: {self.name} has no module {layer.path!r}") from error
 
@@ -347,29 +378,6 @@ def _autocast(kind: str, dtype: torch.dtype | None) -> contextlib.AbstractContex
     return torch.autocast(kind, dtype=dtype, cache_enabled=False)
 
 
-def _random_states(device: torch.device) -> list[Any]:
-    """To be equal before and after a pass that draws no random numbers."""
-    states: list[Any] = [torch.get_rng_state().tolist(), random.getstate()]
-    states.append([part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()])  # noqa: NPY002
-    return [*states, torch.cuda.get_rng_state(device).tolist()] if device.type == "cuda" else states
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    tensors = [*model.parameters(), *model.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
-def to_device(inputs: Any, device: torch.device) -> Any:
-    """The same inputs with every tensor on `device`."""
-    if isinstance(inputs, Tensor):
-        return inputs.to(device, non_blocking=True)
-    if isinstance(inputs, Mapping):
-        return {key: to_device(value, device) for key, value in inputs.items()}
-    if isinstance(inputs, list | tuple):
-        return tuple(to_device(value, device) for value in inputs)
-    return inputs
-
-
 def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[np.float32]]:
     """Tensors as float32 arrays of their shapes: from another device by one copy, since each waits for the device.
 
@@ -383,19 +391,3 @@ def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[np.float32]]:
     flat = torch.cat([tensor.to(device).float().flatten() for tensor in tensors]).cpu().numpy()
     ends = np.cumsum([tensor.numel() for tensor in tensors])[:-1]
     return [part.reshape(tensor.shape) for part, tensor in zip(np.split(flat, ends), tensors, strict=True)]
-
-
-def describe_inputs(inputs: Any) -> str:
-    """Shapes and types of inputs, for messages.
-
-    Example:
-        >>> describe_inputs({"input_ids": torch.zeros(2, 5, dtype=torch.int64)})
-        '{input_ids: int64 (2, 5)}'
-    """
-    if isinstance(inputs, Tensor):
-        return f"{str(inputs.dtype).removeprefix('torch.')} {tuple(inputs.shape)}"
-    if isinstance(inputs, Mapping):
-        return "{" + ", ".join(f"{key}: {describe_inputs(value)}" for key, value in inputs.items()) + "}"
-    if isinstance(inputs, list | tuple):
-        return "(" + ", ".join(describe_inputs(value) for value in inputs) + ")"
-    return type(inputs).__name__

@@ -26,7 +26,8 @@ from cka_plugin.adapters.base import Layer
 from cka_plugin.capture.hooks import Captured
 from cka_plugin.data import Batch
 from cka_plugin.engine.finished import VERSION, Finished, read_finished, write_finished
-from cka_plugin.engine.hashes import hash_of, weights_hash
+from cka_plugin.engine.hashes import hash_of
+from cka_plugin.lending.identity import weights_hash
 from cka_plugin.models.subject import Subject
 from cka_plugin.storage import MALFORMED, write_atomically
 

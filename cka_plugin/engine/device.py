@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from cka_plugin.engine.ranks import local_device
 
@@ -25,10 +24,3 @@ def choose_device(device: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"device {device!r} cannot be used: {error}") from error
     return chosen
-
-
-def stays_where_it_is(model: nn.Module) -> bool:
-    """Whether a model must not be moved: accelerate has spread it over devices, or it is quantised."""
-    spread = getattr(model, "hf_device_map", None) is not None or len({p.device for p in model.parameters()}) > 1
-    quantised = bool(getattr(model, "is_quantized", False)) or bool(getattr(model, "is_loaded_in_8bit", False))
-    return spread or quantised

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cka_plugin.data import ReadOptions, Source
-from cka_plugin.engine.hashes import hash_of, weights_hash
+from cka_plugin.engine.hashes import hash_of
+from cka_plugin.lending.identity import weights_hash
 from cka_plugin.models.subject import Subject
 from cka_plugin.options import Options
 

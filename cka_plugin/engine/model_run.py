@@ -8,8 +8,9 @@ from cka_plugin.capture.hooks import Capture
 from cka_plugin.data import Batch, ReadOptions, Source
 from cka_plugin.engine.builder import Builder
 from cka_plugin.engine.checkpoints import ModelCheckpoint
-from cka_plugin.engine.device import choose_device, stays_where_it_is
+from cka_plugin.engine.device import choose_device
 from cka_plugin.engine.identity import recorded
+from cka_plugin.lending.running import stays_where_it_is
 from cka_plugin.models.description import described
 from cka_plugin.models.preparation import GIVEN
 from cka_plugin.models.subject import Subject
@@ -73,7 +74,8 @@ class ModelRun:
             batch, captured = finished.batch, finished.captured
         else:
             assert batch is not None
-            captured = self.capture.run(batch.for_model(self.subject.preparation, self.subject.name), batch.size)
+            inputs = batch.for_model(self.subject.preparation, self.subject.name)
+            captured = self.capture.run(inputs, batch.size, batch.index)
             if self.kept is not None:
                 self.kept.keep(batch, captured, self.capture.layers)
         self.builder.add(batch, captured)

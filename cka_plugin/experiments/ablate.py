@@ -15,7 +15,6 @@ from cka_plugin.analysis.ablation import Ablation, KeptBlock, Replacement, ablat
 from cka_plugin.analysis.errors.heads import align
 from cka_plugin.capture.hooks import Capture
 from cka_plugin.data import Batch, ReadOptions
-from cka_plugin.engine.device import stays_where_it_is
 from cka_plugin.engine.model_run import hooked
 from cka_plugin.engine.progress import progress_bar
 from cka_plugin.experiments.shortcuts import (
@@ -28,6 +27,7 @@ from cka_plugin.experiments.shortcuts import (
     why_nothing,
 )
 from cka_plugin.experiments.single import needs_labels, open_one
+from cka_plugin.lending.running import stays_where_it_is
 from cka_plugin.models.subject import Subject
 from cka_plugin.options import Options
 
@@ -124,7 +124,7 @@ class _Run:
         inputs = batch.for_model(self.subject.preparation, self.subject.name)
         first = not self.labels
         self.labels.append(batch.labels)
-        self.whole.append(self._classes(capture.run(inputs, batch.size).logits, batch.labels))
+        self.whole.append(self._classes(capture.run(inputs, batch.size, batch.index).logits, batch.labels))
         bar.update(batch.size)
         if first:
             for layer in self.candidates:
@@ -133,7 +133,7 @@ class _Run:
             block = silencing.layer.name
             if block not in self.kept:
                 with silenced(silencing.parameters):
-                    logits = capture.run(inputs, batch.size).logits
+                    logits = capture.run(inputs, batch.size, batch.index).logits
                 if logits is None or not np.isfinite(logits).all():
                     self._keep(silencing.layer, "without it the scores are not finite")
                 else:

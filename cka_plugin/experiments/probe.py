@@ -105,7 +105,7 @@ def _features(subject: Subject, source: Any, options: Options) -> tuple[list[np.
         for batch in batches:
             if batch.labels is None:
                 raise needs_labels("probe")
-            captured = capture.run(batch.for_model(subject.preparation, subject.name), batch.size)
+            captured = capture.run(batch.for_model(subject.preparation, subject.name), batch.size, batch.index)
             assert captured.features is not None
             parts.append(captured.features)
             classes.append(batch.labels)

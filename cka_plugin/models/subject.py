@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from cka_plugin import sample
 from cka_plugin.adapters import Adapter, Layer, Preparation
 from cka_plugin.adapters import registry as adapters
-from cka_plugin.capture.lending import forked_rng
+from cka_plugin.lending.randomness import seeded
+from cka_plugin.lending.running import is_offloaded
 from cka_plugin.models.part import part_of, runs_by_itself
 from cka_plugin.models.preparation import preparation_of
 from cka_plugin.models.python_function import PREFIX, made_by_function
@@ -75,7 +75,8 @@ def subject(name: str, model: Any, options: Options) -> Subject:
     if part is not None and not runs_by_itself(root):
         root, part = part, None
     inner, prefix = adapters.unwrap(root)
-    if any(tensor.device.type == "meta" for tensor in inner.parameters()):
+    here = [module for module in inner.modules() if not is_offloaded(module)]
+    if any(tensor.device.type == "meta" for module in here for tensor in module.parameters(recurse=False)):
         raise ValueError(f"{name} has parameters on the meta device, without values: load its weights first")
     looked_at = inner if part is None else part
     adapter, reader = adapters.adapter_of(inner), adapters.adapter_of(looked_at)
@@ -145,7 +146,7 @@ def built(name: str, options: Options) -> nn.Module:
         return made_by_function(name)
     if name.startswith("sample:"):
         return sample.model(name.removeprefix("sample:")) if options.pretrained else untrained(name, options.seed)
-    with contextlib.nullcontext() if options.pretrained else forked_rng(options.seed, torch.device("cpu")):
+    with contextlib.nullcontext() if options.pretrained else seeded(options.seed):
         return adapters.load_model(
             name, pretrained=options.pretrained, checkpoint=options.checkpoint, **(options.model_kwargs or {})
         )

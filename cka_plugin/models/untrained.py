@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from cka_plugin.adapters import registry as adapters
-from cka_plugin.capture.lending import forked_rng
+from cka_plugin.lending.randomness import seeded
 from cka_plugin.warnings import CKAWarning
 from cka_plugin.wording import listed
 
@@ -43,7 +43,7 @@ def untrained(model: Any, seed: int = 0) -> nn.Module:
         >>> fresh[0].weight.shape == net[0].weight.shape, bool((fresh[0].weight == net[0].weight).any())
         (True, False)
     """
-    with forked_rng(seed, torch.device("cpu")):
+    with seeded(seed):
         if isinstance(model, str | os.PathLike) and not os.fspath(model).startswith("sample:"):
             return adapters.load_model(os.fspath(model), pretrained=False)
         if isinstance(model, str):

@@ -134,7 +134,7 @@ def test_models_that_draw_random_numbers_are_read_by_example() -> None:
     class Noisy(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.first, self.noise, self.head = nn.Linear(6, 32), nn.Dropout(0.3), nn.Linear(32, 3)
+            self.first, self.noise, self.head = nn.Linear(6, 32), nn.Dropout(0.3), nn.Linear(32, 24)
 
         def forward(self, x: Tensor) -> Tensor:
             h = self.first(x).T  # (d, n), with d == n
@@ -192,9 +192,9 @@ def test_what_the_second_pass_does_leaves_no_trace() -> None:
 
     net, x = Remembering(), torch.randn(32, 6)
     found = represented(copy.deepcopy(net), x.clone(), 8)
-    own = copy.deepcopy(net)
     order = [int(i) for i in found.example_ids]
-    outputs = torch.cat([own(x[order[i : i + 8]].clone()) for i in range(0, 32, 8)]).detach()
+    # Every minibatch meets the model as it was lent.
+    outputs = torch.cat([copy.deepcopy(net)(x[order[i : i + 8]].clone()) for i in range(0, 32, 8)]).detach()
     heads = torch.empty(32, 3)
     heads[order] = outputs
     assert torch.allclose(torch.as_tensor(found.logits), outputs, atol=1e-5)

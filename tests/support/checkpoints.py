@@ -20,15 +20,17 @@ class Counting(nn.Module):
     def __init__(self, seed: int = 0, stop_at: int | None = None) -> None:
         super().__init__()
         self.net, self.stop_at = ConvNet(seed=seed), stop_at
-        self.seen: set[tuple[float, ...]] = set()
+        # Behind a function, where it is out of reach: what a pass does to attributes and what they hold is undone.
+        seen: set[tuple[float, ...]] = set()
+        self.see = lambda x: seen.add(tuple(sorted(x[:, 0, 0, 0].tolist()))) or len(seen)
+        self.count = lambda: len(seen)
 
     @property
     def runs(self) -> int:
-        return len(self.seen)
+        return self.count()
 
     def forward(self, x: Tensor) -> Tensor:
-        self.seen.add(tuple(sorted(x[:, 0, 0, 0].tolist())))
-        if self.runs == self.stop_at:
+        if self.see(x) == self.stop_at:
             raise KeyboardInterrupt
         return self.net(x)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cka_plugin.engine.hashes import weights_hash
+from cka_plugin.lending.identity import weights_hash
 from tests.support.nets import ConvNet
 
 

@@ -1,0 +1,61 @@
+"""Inputs of a model: brought to its device, copied for it alone, described for messages."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+
+def to_device(inputs: Any, device: torch.device) -> Any:
+    """The same inputs with every tensor on `device`."""
+    if isinstance(inputs, Tensor):
+        return inputs.to(device, non_blocking=True)
+    if isinstance(inputs, PackedSequence):
+        return inputs.to(device)
+    if isinstance(inputs, Mapping):
+        return {key: to_device(value, device) for key, value in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        return tuple(to_device(value, device) for value in inputs)
+    return inputs
+
+
+def own_copy(inputs: Any) -> Any:
+    """Copies of inputs, for one model to do with what it likes: the next model and the user have theirs.
+
+    Args:
+        inputs: tensors and arrays in tuples, lists, mappings and other objects.
+
+    Example:
+        >>> x = torch.ones(2)
+        >>> own_copy({"x": x})["x"].zero_(), x
+        (tensor([0., 0.]), tensor([1., 1.]))
+    """
+    if isinstance(inputs, Tensor):
+        return inputs.detach().clone().requires_grad_(inputs.requires_grad)
+    if isinstance(inputs, Mapping):
+        return {key: own_copy(value) for key, value in inputs.items()}
+    if isinstance(inputs, list | tuple) and not isinstance(inputs, PackedSequence):
+        parts = [own_copy(value) for value in inputs]
+        return type(inputs)(*parts) if hasattr(inputs, "_fields") else type(inputs)(parts)
+    return copy.deepcopy(inputs)
+
+
+def describe_inputs(inputs: Any) -> str:
+    """Shapes and types of inputs, for messages.
+
+    Example:
+        >>> describe_inputs({"input_ids": torch.zeros(2, 5, dtype=torch.int64)})
+        '{input_ids: int64 (2, 5)}'
+    """
+    if isinstance(inputs, Tensor):
+        return f"{str(inputs.dtype).removeprefix('torch.')} {tuple(inputs.shape)}"
+    if isinstance(inputs, Mapping):
+        return "{" + ", ".join(f"{key}: {describe_inputs(value)}" for key, value in inputs.items()) + "}"
+    if isinstance(inputs, list | tuple):
+        return "(" + ", ".join(describe_inputs(value) for value in inputs) + ")"
+    return type(inputs).__name__

@@ -1,0 +1,114 @@
+"""A model on loan: every forward pass meets it as it was lent, and what the pass did to it is undone.
+
+So nothing a model writes in one minibatch reaches the next one (shards and resumed runs give the same bits as one run),
+and at the end it is what it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from cka_plugin.lending.identity import weights_hash
+from cka_plugin.lending.randomness import Drawn, seed_of, seeded
+from cka_plugin.lending.snapshot import Snapshot
+from cka_plugin.lending.writes import COPIED
+
+
+@contextlib.contextmanager
+def lent(model: nn.Module) -> Iterator[Snapshot]:
+    """Whatever happens within: the model is afterwards what it was, also after an error.
+
+    All that `Snapshot` knows, and training flags. Values of large tensors are only put back where they were written to
+    while the snapshot yielded was `watched`. Parameters that lazy modules have made meanwhile stay.
+    """
+    flags = [(module, module.training) for module in model.modules() if hasattr(module, "training")]  # not if frozen
+    before = Snapshot(model)
+    try:
+        yield before
+    finally:
+        for module, flag in flags:
+            if module.training != flag:
+                module.training = flag
+        before.put_back()
+        for tensor, device in before.lazy:
+            if not nn.parameter.is_lazy(tensor) and tensor.device != device:
+                tensor.data = tensor.data.to(device)
+
+
+class Loan:
+    """A model that is lent for many passes.
+
+    Args:
+        model: any module.
+        name: for messages.
+        seed: what its random numbers follow from, besides its weights and the number of the minibatch.
+
+    Attributes:
+        drew: whether random numbers were drawn in the last pass.
+        rewrote_weights: whether parameters were written to, or replaced, in the first pass.
+
+    Example:
+        >>> net = nn.Linear(2, 2)
+        >>> loan = Loan(net, "net", seed=0)
+        >>> with loan.for_pass(0):
+        ...     _ = net.weight.data.fill_(3.0)
+        >>> bool((net.weight == 3).any()), loan.drew
+        (False, False)
+    """
+
+    def __init__(self, model: nn.Module, name: str, seed: int) -> None:
+        self._model, self._name, self._seed = model, name, seed
+        self._identity: str | None = None
+        self._before: Snapshot | None = None
+        self.drew = self.rewrote_weights = False
+
+    @property
+    def identified(self) -> bool:
+        """Whether random numbers follow from the weights already."""
+        return self._identity is not None
+
+    def identify(self) -> None:
+        """From now on random numbers follow from the weights too: another model draws others, a copy the same."""
+        kinds = ",".join(type(module).__qualname__ for module in self._model.modules())
+        self._identity = f"{weights_hash(self._model)} {kinds}"
+
+    @contextlib.contextmanager
+    def for_pass(self, minibatch: int) -> Iterator[Drawn]:
+        """Within it the model runs on one minibatch; tells whether random numbers have been drawn.
+
+        Raises:
+            RuntimeError: a large tensor of the model was written to that cannot be put back, as it was not written to
+                in the first pass; the message names it.
+        """
+        first = self._before is None or not self._before.current()
+        before = Snapshot(self._model) if self._before is None or first else self._before
+        self._before = before
+        seed = seed_of(self._seed, self._identity or "", minibatch)
+        try:
+            with (
+                seeded(seed, self._devices(), before.generators) as drawn,
+                before.watched() if first else contextlib.nullcontext(),
+            ):
+                yield drawn
+        finally:
+            self.drew = bool(drawn)
+            if first:
+                self.rewrote_weights = before.rewritten()
+            lost = before.put_back()
+        if lost:
+            raise RuntimeError(
+                f"{self._name} wrote to {', '.join(lost)} (more than {COPIED} entries) in minibatch {minibatch}, but "
+                "not in its first one: what was there is lost. Load its weights again; it cannot be compared as it is"
+            )
+
+    def making_lazy_parameters(self) -> contextlib.AbstractContextManager[object]:
+        """Within it the model runs for the first time, and makes the parameters of its lazy modules; these stay."""
+        return seeded(seed_of(self._seed, self._name), self._devices())
+
+    def _devices(self) -> list[torch.device]:
+        held = [*self._model.parameters(), *self._model.buffers()]
+        return sorted({tensor.device for tensor in held}, key=str)

@@ -1,0 +1,347 @@
+"""All that a model holds, as it was: its attributes, what they hold, and where its tensors lie.
+
+It is taken once, and looked through in a fraction of a millisecond: what is compared is which objects stand where, not
+what they are. Values of tensors are the matter of `Writes`; both together put everything back, or nothing is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import operator
+import types
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cka_plugin.lending.randomness import GENERATORS, Generator
+from cka_plugin.lending.writes import COPIED, Writes
+
+# What is left alone inside an attribute: objects of libraries that keep accounts of their own (Lightning's trainer, the
+# states of FSDP, graphs of torch.fx), of which half would be put back.
+_FOREIGN = ("torch", "lightning", "pytorch_lightning", "lightning_fabric", "accelerate", "deepspeed", "cka_plugin")
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size, type)
+_CODE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, types.CodeType, property)
+
+
+@dataclass
+class _Place:
+    """Where a tensor lay, and what else it was besides its values."""
+
+    tensor: Tensor
+    path: str
+    data: Tensor
+    version: int | None
+    requires_grad: bool
+    grad: Tensor | None
+
+    def moved(self) -> bool:
+        now, then = self.tensor, self.data
+        return now.device != then.device or now.dtype != then.dtype or _geometry(now) != _geometry(then)
+
+    def put_back(self) -> None:
+        if self.moved():
+            self.tensor.data = self.data
+        if self.tensor.is_leaf and self.tensor.requires_grad != self.requires_grad:
+            self.tensor.requires_grad_(self.requires_grad)
+        if self.tensor.is_leaf and self.tensor.grad is not self.grad:
+            self.tensor.grad = self.grad
+
+
+class Snapshot:
+    """What `model` holds now, to be put back later.
+
+    Modules whose parameters are made by the first forward pass (`nn.LazyLinear`) are left as that pass makes them. Of
+    modules that FSDP shards the parameters are left to it.
+
+    Args:
+        model: any module.
+
+    Example:
+        >>> net = nn.Linear(2, 2)
+        >>> net.seen = [0]
+        >>> before = Snapshot(net)
+        >>> with before.watched():
+        ...     net.seen.append(1)
+        ...     net.mode = "new"
+        ...     _ = net.weight.data.fill_(3.0)
+        >>> before.put_back()
+        []
+        >>> net.seen, hasattr(net, "mode"), bool((net.weight == 3).any())
+        ([0], False, False)
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.lazy: list[tuple[Tensor, torch.device]] = []
+        self.sharded: list[Any] = []
+        self._alive: dict[int, Any] = {}  # what was looked at; kept, so that ids stay theirs
+        self._mappings: list[tuple[dict[Any, Any], tuple[Any, ...], tuple[Any, ...]]] = []
+        self._sequences: list[tuple[Any, list[Any]]] = []
+        self._sets: list[tuple[set[Any], set[Any]]] = []
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
+        self._classes: list[tuple[Any, type]] = []
+        self.generators: list[Generator] = []
+        self._scripted: list[tuple[Any, dict[str, Any]]] = []
+        self._places: list[_Place] = []
+        self._owners = {_library(type(module)) for module in model.modules()} - set(_FOREIGN)
+        self._under_fsdp = {id(below) for module in model.modules() if _shards(module) for below in module.modules()}
+        self._visit("", model)
+        self._keys = [key for _, keys, _ in self._mappings for key in keys]
+        self._values = [value for _, _, values in self._mappings for value in values]
+        self._lengths = [len(mapping) for mapping, _, _ in self._mappings]
+        self._copies: dict[int, Tensor] = {}  # of tensors that are small, or were written to, before that
+        self._written: set[int] = set()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Within it, values that are overwritten are kept; with them `put_back` puts back the contents of tensors."""
+        tensors = [place.tensor for place in self._places]
+        with torch.no_grad():
+            small = {i: t.detach().clone() for i, t in enumerate(tensors) if t.numel() <= COPIED and _has_values(t)}
+        self._copies = {**small, **self._copies}
+        writes = Writes(tensors)
+        try:
+            with writes:
+                yield
+        finally:
+            self._copies = {**writes.kept, **self._copies}
+            self._written |= set(writes.kept)
+
+    def unchanged(self) -> bool:
+        """Whether every object stands where it stood, and every tensor lies where it lay; not what tensors hold."""
+        mappings = [mapping for mapping, _, _ in self._mappings]
+        return (
+            list(map(len, mappings)) == self._lengths
+            and all(map(operator.is_, chain.from_iterable(map(dict.values, mappings)), self._values))
+            and all(map(operator.is_, chain.from_iterable(map(dict.keys, mappings)), self._keys))
+            and all(len(now) == len(then) and all(map(operator.is_, now, then)) for now, then in self._sequences)
+            and all(now == then for now, then in self._sets)
+            and all(type(held) is kind for held, kind in self._classes)
+            and not any(map(_Place.moved, self._places))
+        )
+
+    def current(self) -> bool:
+        """Whether nothing has changed since this was taken or put back last, as far as versions of tensors tell."""
+        return self.unchanged() and all(_version(place.tensor) == place.version for place in self._places)
+
+    def put_back(self) -> list[str]:
+        """Make everything what it was.
+
+        Returns:
+            Paths of large tensors that were written to while nothing watched: what they held is lost.
+        """
+        if not self.unchanged():
+            self._put_back_objects()
+        for held, attributes in self._scripted:
+            for name, value in attributes.items():
+                if not _equal(held._c.getattr(name), value):
+                    held._c.setattr(name, value)
+        for now, then in self._arrays:
+            if not np.array_equal(now, then):
+                np.copyto(now, then)
+        for generator in self.generators:
+            generator.put_back()
+        for place in self._places:
+            place.put_back()
+        lost = self._put_back_values()
+        for module in self.sharded:
+            module.reshard()
+        return lost
+
+    def rewritten(self) -> bool:
+        """Whether a parameter has been replaced, or was written to while watched."""
+        return any(
+            isinstance(place.tensor, nn.Parameter) and (place.moved() or position in self._written)
+            for position, place in enumerate(self._places)
+        )
+
+    def _put_back_objects(self) -> None:
+        for held, kind in self._classes:
+            if type(held) is not kind:
+                object.__setattr__(held, "__class__", kind)
+        for mapping, keys, values in self._mappings:
+            if len(mapping) != len(keys) or not all(map(operator.is_, dict.keys(mapping), keys)):
+                _clear(mapping)
+            _fill(mapping, keys, values)
+        for sequence, items in self._sequences:
+            if len(sequence) != len(items) or not all(map(operator.is_, sequence, items)):
+                if isinstance(sequence, deque):
+                    deque.clear(sequence)
+                    deque.extend(sequence, items)
+                else:
+                    (list if isinstance(sequence, list) else bytearray).__setitem__(sequence, slice(None), items)
+        for some, then in self._sets:
+            if some != then:
+                set.clear(some)
+                set.update(some, then)
+
+    def _put_back_values(self) -> list[str]:
+        """Write the values kept over those that changed; returns what cannot be, by path."""
+        lost = []
+        for position, place in enumerate(self._places):
+            copy, version = self._copies.get(position), _version(place.tensor)
+            if copy is None:
+                if version != place.version and _has_values(place.tensor):
+                    lost.append(place.path)
+            elif not _bit_equal(place.data, copy):
+                with torch.inference_mode(place.data.is_inference()), torch.no_grad():
+                    place.data.copy_(copy)
+            place.version = version
+        return lost
+
+    def _visit(self, path: str, root: Any) -> None:
+        waiting: list[tuple[str, Any]] = [(path, root)]
+        while waiting:
+            path, held = waiting.pop()
+            if isinstance(held, (*_PLAIN, *_CODE)) or id(held) in self._alive:
+                continue
+            inside = self._note(path, held)
+            if inside is not None:
+                self._alive[id(held)] = held
+                waiting += inside
+
+    def _note(self, path: str, held: Any) -> list[tuple[str, Any]] | None:
+        """Remember an object; returns what it holds, or None where it is left alone."""
+        if isinstance(held, Tensor):
+            return self._note_tensor(path, held)
+        if isinstance(held, nn.Module):
+            return self._note_module(path, held)
+        inside: list[tuple[str, Any]] = []
+        known = False
+        if isinstance(held, dict):
+            inside += self._note_mapping(path, held)
+            known = True
+        elif isinstance(held, list | deque):
+            self._sequences.append((held, list(held)))
+            inside += [(f"{path}[{i}]", value) for i, value in enumerate(held)]
+            known = True
+        elif isinstance(held, tuple | frozenset):
+            inside += [(f"{path}[{i}]", value) for i, value in enumerate(held)]
+            known = True
+        elif isinstance(held, set):
+            self._sets.append((held, set(held)))
+            inside += [(path, value) for value in held]
+            known = True
+        elif isinstance(held, bytearray):
+            self._sequences.append((held, list(held)))
+            known = True
+        elif isinstance(held, np.ndarray):
+            if held.flags.writeable and not isinstance(held, np.memmap) and held.dtype != object:
+                self._arrays.append((held, held.copy()))
+            return []
+        elif isinstance(held, GENERATORS):
+            self.generators.append(Generator(held))
+            return []
+        if hasattr(held, "__dict__") and (known or self._is_own(held)):
+            inside += self._note_mapping(path, vars(held))
+            known = True
+        return inside if known else None
+
+    def _note_mapping(self, path: str, mapping: dict[Any, Any]) -> list[tuple[str, Any]]:
+        self._mappings.append((mapping, tuple(dict.keys(mapping)), tuple(dict.values(mapping))))
+        return [(_join(path, key), value) for key, value in mapping.items()]
+
+    def _note_module(self, path: str, module: nn.Module) -> list[tuple[str, Any]]:
+        if isinstance(module, torch.jit.ScriptModule):
+            return self._note_scripted(path, module)
+        if type(module).__name__ == "FullyShardedDataParallel":  # keeps accounts in its attributes and below
+            return []
+        if _shards(module):
+            self.sharded.append(module)
+        lazy = [t for t in [*module._parameters.values(), *module._buffers.values()] if nn.parameter.is_lazy(t)]
+        if lazy:  # its first forward pass makes it another one, and what that sets belongs together
+            self.lazy += [(tensor, tensor.device) for tensor in lazy]
+            return [(_join(path, name), child) for name, child in module.named_children()]
+        self._classes.append((module, type(module)))
+        attributes = vars(module)
+        inside = self._note_mapping(path, attributes)
+        skipped = {"_modules", "_parameters", "_buffers"}
+        found = [(where, value) for (where, value), name in zip(inside, attributes, strict=True) if name not in skipped]
+        for name in ("_modules", "_buffers", "_parameters"):
+            if name != "_parameters" or id(module) not in self._under_fsdp:
+                found += self._note_mapping(path, attributes[name])
+        return found
+
+    def _note_scripted(self, path: str, module: Any) -> list[tuple[str, Any]]:
+        kind = torch._C.ConcreteModuleType.from_jit_type(module._c._type())  # frozen modules have not theirs
+        names = [name for name in kind.get_attributes() if module._c.hasattr(name)]
+        attributes = {name: module._c.getattr(name) for name in names}
+        self._scripted.append((module, attributes))
+        held = [*attributes.items(), *module.named_children()]
+        return [
+            (f"{path}.{name}" if path else name, value) for name, value in held if isinstance(value, Tensor | nn.Module)
+        ]
+
+    def _note_tensor(self, path: str, tensor: Tensor) -> list[tuple[str, Any]]:
+        if nn.parameter.is_lazy(tensor):
+            return []
+        grad = tensor.grad if tensor.is_leaf else None
+        place = _Place(tensor, path, tensor.data, _version(tensor), tensor.requires_grad, grad)
+        self._places.append(place)
+        return [] if grad is None else [(f"{path}.grad", grad)]
+
+    def _is_own(self, held: Any) -> bool:
+        """Whether an object is of the model's own code, or plain data."""
+        kind = type(held)
+        plain = isinstance(held, types.SimpleNamespace) or dataclasses.is_dataclass(held)
+        return (plain or _library(kind) in self._owners) and _library(kind) not in _FOREIGN
+
+
+def _join(path: str, name: Any) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
+def _library(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
+
+
+def _shards(module: nn.Module) -> bool:
+    """Whether `fully_shard` was called on a module."""
+    return any(kind.__name__ == "FSDPModule" for kind in type(module).__mro__)
+
+
+def _geometry(tensor: Tensor) -> tuple[Any, ...]:
+    if tensor.layout != torch.strided or hasattr(tensor, "__tensor_flatten__"):
+        return (tuple(tensor.shape), tensor.layout)
+    return (tuple(tensor.shape), tensor.stride(), tensor.data_ptr())
+
+
+def _has_values(tensor: Tensor) -> bool:
+    return tensor.device.type != "meta" and not nn.parameter.is_lazy(tensor)
+
+
+def _version(tensor: Tensor) -> int | None:
+    return None if tensor.is_inference() else tensor._version
+
+
+def _bit_equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold the same; one with NaN is taken for another, which costs a copy."""
+    return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Of what TorchScript gives out anew at every look; tensors count by identity."""
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return a is b
+    if isinstance(a, list | tuple) and type(a) is type(b):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return list(a) == list(b) and all(map(_equal, a.values(), b.values()))
+    return bool(type(a) is type(b) and a == b)
+
+
+def _clear(mapping: dict[Any, Any]) -> None:
+    (OrderedDict if isinstance(mapping, OrderedDict) else dict).clear(mapping)  # type: ignore[arg-type]
+
+
+def _fill(mapping: dict[Any, Any], keys: Iterable[Any], values: Iterable[Any]) -> None:
+    """As `update`, past what a subclass does when it is filled."""
+    put = OrderedDict.__setitem__ if isinstance(mapping, OrderedDict) else dict.__setitem__
+    for key, value in zip(keys, values, strict=True):
+        put(mapping, key, value)  # type: ignore[arg-type]
