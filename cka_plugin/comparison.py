@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.errors.result import ErrorComparison
     from cka_plugin.analysis.examples.result import ExampleComparison
     from cka_plugin.analysis.families import Summary
+    from cka_plugin.analysis.levels.calibrated import Calibrated
     from cka_plugin.analysis.levels.chance import ChanceLevel
     from cka_plugin.analysis.measures.representations import Measured
     from cka_plugin.analysis.statistics.permutation import PermutationTest
@@ -263,6 +264,30 @@ class Comparison:
 
         first, second = self.pair(a, b)
         return chance_level(self[first], self[second], draws, seed)
+
+    def calibrated(self, a: str | None = None, b: str | None = None, draws: int = 199, seed: int = 0) -> Calibrated:
+        """CKA above chance, (s - tau)/(1 - tau), of every pair of layers and of each layer's best match.
+
+        tau is the 95% quantile of CKA with the examples of one model permuted; for the best match, of the largest over
+        all layers of the other model in the same permutation, so that the search over layers is paid for.
+
+        Args:
+            a: one model; without both, the pair where two models are compared.
+            b: the other.
+            draws: permutations, each of which costs as much as comparing.
+            seed: of the draws.
+
+        Returns:
+            A `Calibrated`: `.matrix`, `.p`, `.matches`, `.to_frame()`.
+
+        Raises:
+            ValueError: fewer than 19 draws.
+        """
+        from cka_plugin.analysis.levels.calibrated import calibrated
+
+        first, second = self[self.pair(a, b)[0]], self[self.pair(a, b)[1]]
+        names, layers = (first.name, second.name), (first.layer_names, second.layer_names)
+        return calibrated(first, second, names=names, layers=layers, draws=draws, seed=seed)
 
     def label_similarity(self, name: str | None = None, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
         """CKA of every layer of a model with the pseudo-layer `labels`: two examples are alike where classes are.
