@@ -32,6 +32,10 @@ def compare(
     pretrained: bool = True,
     transforms: Any = None,
     max_length: int | None = None,
+    forward: Any = None,
+    inputs: Any = None,
+    label_key: str | int | None = None,
+    repeats: str = "warn",
     on_error: str = "raise",
     max_memory: int | float | str = "auto",
     checkpoint_dir: str | os.PathLike[str] | None = None,
@@ -50,8 +54,9 @@ def compare(
             local Hugging Face folder), `nn.Module`s, `Representation`s or paths of saved ones, in any mix; or one
             mapping that names them. One model alone is compared with itself.
         data: a folder of images (class sub-folders give labels), a `DataLoader`, a `Dataset`, a Hugging Face
-            `datasets.Dataset`, arrays or tensors, a list of texts or images, a `.txt .csv .jsonl .npz` file,
-            `"sample:digits"` or `"sample:photos"`. Not needed where all models are saved representations.
+            `datasets.Dataset`, arrays or tensors, a list of texts or images, a data frame, a file
+            (`.txt .csv .tsv .jsonl .parquet .npz .npy`), `"sample:digits"` or `"sample:photos"`. Not needed where all
+            models are saved representations.
         labels: classes of the examples, where the data have none: in order, by example id, or a file.
         granularity: `stage`, `block` (every residual or transformer block) or `module` (every leaf module that runs).
         batch_size: examples a CKA minibatch: 64, or a loader's own; at least 4.
@@ -69,6 +74,12 @@ def compare(
             Hugging Face); or a mapping from model names to such.
         max_length: tokens at which texts are cut; by default as many as model and tokenizer take. How many were cut is
             said.
+        forward: a function of model and minibatch that runs the model, where its own forward takes something else: it
+            is given each minibatch as it came, with all that the examples hold; or a mapping from model names to such.
+        inputs: the names or places of the members of an example that go into the model; its forward tells them
+            otherwise. One, several (by the names of arguments, else by place), or a mapping from arguments to members.
+        label_key: the name or place of the member of an example that is its label; usual names are known.
+        repeats: `warn` of examples that come more than once, or `drop` them; known by their content.
         on_error: `raise`, or `skip` to leave out examples that cannot be read, for all models.
         max_memory: for the vectors: `auto` (half of what is free), bytes, or a size such as `4GiB`; what does not fit
             lies in temporary files. On a CPU, memory of freed activations stays with the process, to be used again,
@@ -140,6 +151,10 @@ def represent(
     pretrained: bool = True,
     transforms: Any = None,
     max_length: int | None = None,
+    forward: Any = None,
+    inputs: Any = None,
+    label_key: str | int | None = None,
+    repeats: str = "warn",
     on_error: str = "raise",
     max_memory: int | float | str = "auto",
     checkpoint_dir: str | os.PathLike[str] | None = None,

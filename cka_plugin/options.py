@@ -98,7 +98,9 @@ def _a_path(name: str, value: Any) -> None:
 def _a_function(name: str, value: Any) -> None:
     for one in value.values() if isinstance(value, Mapping) else [value]:
         if one is not None and not callable(one):
-            raise TypeError(f"{name} {one!r}: expected a function of one example, a processor, or a mapping of such")
+            raise TypeError(
+                f"{name} {one!r}: expected a function, a processor, or a mapping of such by the models' names"
+            )
 
 
 def _text_or_by_name(name: str, value: Any) -> None:
@@ -122,6 +124,19 @@ def _patterns(name: str, value: Any) -> None:
             )
         if not list(one):
             raise ValueError(f"{name} is empty: leave it out to compare all layers")
+
+
+def _a_member(name: str, value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
+        raise TypeError(f"{name} {value!r}: expected the name or place of a member of an example, such as 'label' or 1")
+
+
+def _members(name: str, value: Any) -> None:
+    keys = list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+    if len(keys) == 0:
+        raise ValueError(f"{name} {value!r}: expected at least one member of the examples")
+    for key in keys:
+        _a_member(name, key)
 
 
 def _anything(name: str, value: Any) -> None:
@@ -215,6 +230,21 @@ class Options:
         whole(1, none=True),
         recorded=True,
     )
+    forward: Any = option(
+        None,
+        "a function of model and minibatch that runs the model, where its own forward takes something else",
+        _a_function,
+        by_name=True,
+    )
+    inputs: Any = option(
+        None,
+        "the names or places of the members of an example that go into the model; its forward tells them otherwise",
+        _members,
+    )
+    label_key: str | int | None = option(
+        None, "the name or place of the member of an example that is its label; usual names are known", _a_member
+    )
+    repeats: str = option("warn", "warn of examples that come more than once, or drop them", either("warn", "drop"))
     on_error: str = option("raise", "raise, or skip to leave out examples that cannot be read", either("raise", "skip"))
     max_memory: int | float | str = option(
         "auto", "for the vectors: auto (half of what is free), bytes, or a size such as 4GiB", _a_size
@@ -315,13 +345,14 @@ def help_of(name: str) -> str:
 
 _RUN = ("device", "precision", "pretrained", "transforms", "on_error", "checkpoint", "model_kwargs")
 _MODEL = ("granularity", "pooling", "layers", "part")
+_MEMBERS = ("forward", "inputs", "label_key")
 TAKES: dict[str, tuple[str, ...]] = {
     "compare": tuple(name for name in NAMES if name != "shard"),
     "represent": tuple(name for name in NAMES if name != "match"),
-    "probe": ("labels", *_MODEL, *_RUN, "batch_size", "max_examples", "seed", "progress"),
-    "ablate": ("labels", "layers", *_RUN, "batch_size", "max_examples", "seed", "progress"),
-    "make_baseline": ("labels", *_MODEL, *_RUN, "batch_size", "max_examples", "seed", "progress"),
-    "check": ("labels", *_RUN, "match", "max_memory", "progress"),
+    "probe": ("labels", *_MODEL, *_RUN, *_MEMBERS, "batch_size", "max_examples", "seed", "progress"),
+    "ablate": ("labels", "layers", *_RUN, *_MEMBERS, "batch_size", "max_examples", "seed", "progress"),
+    "make_baseline": ("labels", *_MODEL, *_RUN, *_MEMBERS, "batch_size", "max_examples", "seed", "progress"),
+    "check": ("labels", *_RUN, *_MEMBERS, "match", "max_memory", "progress"),
     "fixture": ("labels", *_MODEL, "batch_size", "max_examples", "device", "precision", "transforms", "match"),
 }
 

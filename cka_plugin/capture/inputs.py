@@ -20,7 +20,10 @@ def to_device(inputs: Any, device: torch.device) -> Any:
     if isinstance(inputs, Mapping):
         return {key: to_device(value, device) for key, value in inputs.items()}
     if isinstance(inputs, list | tuple):
-        return tuple(to_device(value, device) for value in inputs)
+        moved = [to_device(value, device) for value in inputs]
+        if hasattr(inputs, "_fields"):
+            return type(inputs)(*moved)
+        return moved if isinstance(inputs, list) else tuple(moved)
     return inputs
 
 

@@ -18,7 +18,7 @@ import typer
 from cka_plugin.cli.app import app
 from cka_plugin.options import TAKES, Options, default_of, help_of
 
-NOT_IN_A_TERMINAL = {"transforms"}  # functions
+NOT_IN_A_TERMINAL = {"transforms", "forward"}  # functions
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,11 @@ def parse_list(texts: list[str]) -> list[str]:
     return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
 
+def _member(text: str) -> str | int:
+    """A place, where it is a number, or a name."""
+    return int(text) if text.isdecimal() else text
+
+
 def _negated(value: bool) -> bool:
     return not value
 
@@ -122,6 +127,8 @@ SPELLED = {
     "checkpoint": Spelling(
         list[str], (), _or_none(parse_by_name), "a local .safetensors or .pth file of weights; NAME=FILE for each model"
     ),
+    "inputs": Spelling(list[str], (), _or_none(lambda texts: [_member(text) for text in parse_list(texts)])),
+    "label_key": Spelling(str | None, (), _or_none(_member)),
     "layers": Spelling(list[str], (), _or_none(parse_list)),
     "part": Spelling(list[str], (), _or_none(parse_by_name)),
     "model_kwargs": Spelling(

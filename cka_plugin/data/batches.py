@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from cka_plugin.adapters.base import Inputs, Preparation
+from cka_plugin.adapters.base import Inputs
 from cka_plugin.core import MIN_EXAMPLES
+from cka_plugin.data.arguments import Takes
+from cka_plugin.data.content import Content
+from cka_plugin.data.feeding import Fed, fed, inputs_of, say_what_is_left
+from cka_plugin.data.kinds import RAW_KINDS
+from cka_plugin.data.numbers import Fingerprints, Ints, Words
+from cka_plugin.data.roles import Choice, examples_alone
 
 DEFAULT_BATCH_SIZE = 64
-Ints = npt.NDArray[np.int64]
-Fingerprints = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,11 @@ class Batch:
         places: (n,) each example's place in the order of reading of the first pass.
         ids: n example ids.
         fingerprints: (n,) of the raw content.
-        labels: (n,) int64, or None.
-        kinds: what a raw example is: `("image",)`, `("text",)`, `("image", "text")`, ...; empty for ready inputs.
-        raw: n raw examples, or None.
-        inputs: inputs that all models take as they are, or None.
+        labels: (n,) int64; words, where only the whole data tell their numbers; or None.
+        content: what the examples hold; None once they have been run.
+        choices: members that can be the labels, the likeliest first.
         skipped: ids that could not be read.
+        labels_apart: the labels come from elsewhere than the examples.
     """
 
     index: int
@@ -38,12 +42,12 @@ class Batch:
     places: Ints
     ids: list[Any]
     fingerprints: Fingerprints
-    labels: Ints | None
-    kinds: tuple[str, ...] = ()
-    raw: list[Any] | None = None
-    inputs: Inputs | None = None
+    labels: Ints | Words | None
+    content: Content | None = None
+    choices: tuple[Choice, ...] = ()
     skipped: list[Any] = field(default_factory=list)
-    _prepared: dict[str, Inputs] = field(default_factory=dict)
+    labels_apart: bool = False
+    _prepared: dict[Any, Inputs] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -52,32 +56,84 @@ class Batch:
 
     def without_content(self) -> Batch:
         """What a representation keeps of it: which examples they were, not what they hold."""
-        return replace(self, raw=None, inputs=None, _prepared={})
+        return replace(self, content=None, choices=(), _prepared={})
 
-    def for_model(self, preparation: Preparation | None, name: str) -> Inputs:
-        """The inputs of one model; models of one preparation share them.
+    def for_model(self, takes: Takes) -> Inputs:
+        """The inputs of one model; models that prepare raw examples alike share them.
 
         Raises:
-            ValueError: the model does not say how to prepare such examples.
+            ValueError: the model does not say how to prepare such examples, or nobody can tell which of their members
+                it takes.
         """
-        if self.inputs is not None:
-            return self.inputs
-        what = " and ".join(self.kinds)
+        content = self._held()
+        found = self._fed(takes)
+        label = self.labelled_for(takes)._label_key()
+        say_what_is_left(content, takes, found, label)
+        if not found.raw:
+            return inputs_of(content, takes, found)
+        return self._of_raw(found, takes)
+
+    def labelled_for(self, takes: Takes) -> Batch:
+        """The same, where a model takes what looks like the label as an argument with another label, or none."""
+        if not self.choices or self.content is None:
+            return self
+        used = [key for key in self._fed(takes).used if not isinstance(key, str)]
+        kept = tuple(choice for choice in self.choices if choice[0] not in used)
+        if kept == self.choices:
+            return self
+        labels = self.labels if self.labels_apart else kept[0][1] if kept else None
+        return replace(self, choices=kept, labels=labels)
+
+    def examples(self) -> Iterable[Any]:
+        """The examples one by one, without labels: tensors, raw values, or tuples or mappings of such."""
+        content = examples_alone(self._held(), self._label_key())
+        if len(content.members) == 1:
+            return content.members[0].rows()
+        columns = [member.rows() for member in content.members]
+        if content.named:
+            return [dict(zip(map(str, content.keys), row, strict=True)) for row in zip(*columns, strict=True)]
+        return list(zip(*columns, strict=True))
+
+    def _held(self) -> Content:
+        if self.content is None:
+            raise ValueError(f"minibatch {self.index} was given back: what its examples held is gone")
+        return self.content
+
+    def _label_key(self) -> Any:
+        return self.choices[0][0] if self.choices else None
+
+    def _fed(self, takes: Takes) -> Fed:
+        return fed(self._held(), takes, [key for key, _ in self.choices])
+
+    def _of_raw(self, found: Fed, takes: Takes) -> Inputs:
+        preparation = takes.preparation
+        kinds = ["audio" if member.kind == "tensor" else member.kind for member in found.raw]
+        what = " and ".join(dict.fromkeys(kinds))
         if preparation is None:
             raise ValueError(
-                f"{name} does not say how to prepare {what} examples: give tensors, or "
-                f"transforms={{{name!r}: function}} that makes a tensor of one example"
+                f"{takes.name} does not say how to prepare {what} examples: give tensors, or "
+                f"transforms={{{takes.name!r}: function}} that makes a tensor of one example"
             )
-        shared = [kind for kind in preparation.kinds if kind in self.kinds]
-        if not shared:
-            raise ValueError(f"{name} takes {' and '.join(preparation.kinds)} examples; given {what}")
-        if preparation.key not in self._prepared:
-            raw = self.raw or []
-            if len(self.kinds) > 1:
-                places = [self.kinds.index(kind) for kind in shared]
-                raw = [example[places[0]] if len(places) == 1 else tuple(example[p] for p in places) for example in raw]
-            self._prepared[preparation.key] = preparation.collate(raw)
-        return self._prepared[preparation.key]
+        if not set(kinds) & set(preparation.kinds):
+            raise ValueError(f"{takes.name} takes {' and '.join(preparation.kinds)} examples; given {what}")
+        order = [place for kind in preparation.kinds for place, own in enumerate(kinds) if own == kind]
+        key = (preparation.key, tuple(found.raw[place].key for place in order))
+        if key not in self._prepared:
+            columns = [_sounds(found.raw[place].rows(), kinds[place]) for place in order]
+            raw = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+            self._prepared[key] = preparation.collate(raw)
+        return self._prepared[key]
+
+
+def _sounds(rows: list[Any], kind: str) -> list[Any]:
+    if kind != "audio":
+        return rows
+    return [row.numpy().astype(np.float32) if hasattr(row, "numpy") else row for row in rows]
+
+
+def raw_kinds(content: Content) -> tuple[str, ...]:
+    """The kinds of raw value that examples hold, such as `("image", "text")`; empty where they are ready."""
+    return tuple(member.kind for member in content.members if member.kind in RAW_KINDS)
 
 
 def split(order: Ints, batch_size: int) -> list[Ints]:

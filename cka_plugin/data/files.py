@@ -9,13 +9,15 @@ from pathlib import Path
 from cka_plugin.data.arrays import raw_examples, read_npy, read_npz
 from cka_plugin.data.folders import read_folder
 from cka_plugin.data.indexed import Indexed
-from cka_plugin.data.tables import read_csv, read_jsonl
+from cka_plugin.data.table_files import read_csv, read_jsonl, read_parquet
 from cka_plugin.data.texts import read_txt
 
 FILES: dict[str, Callable[[Path], Indexed]] = {
     ".txt": read_txt,
     ".csv": read_csv,
+    ".tsv": read_csv,
     ".jsonl": read_jsonl,
+    ".parquet": read_parquet,
     ".npz": read_npz,
     ".npy": read_npy,
 }

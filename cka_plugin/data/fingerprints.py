@@ -1,17 +1,19 @@
-"""Fingerprints of content: the same examples are known again in another file, another run, another container."""
+"""Fingerprints of content: the same examples are known again in another container, another run, another year."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cka_plugin.adapters.base import Inputs
-from cka_plugin.data.batches import Fingerprints
+from cka_plugin.data.content import Content, Member
+from cka_plugin.data.numbers import Fingerprints
+
+_SMALL_INTS = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)
 
 
 def fingerprint(*parts: bytes) -> int:
@@ -24,62 +26,66 @@ def fingerprint(*parts: bytes) -> int:
 
 def fingerprint_raw(example: Any) -> int:
     """The fingerprint of a raw example: an image, a text, an array, a tensor, or a tuple of them."""
-    return fingerprint(*_content(example))
+    return fingerprint(*_bytes(example))
 
 
-def _content(example: Any) -> Iterator[bytes]:
-    if isinstance(example, str):
-        yield example.encode("utf-8")
-    elif isinstance(example, bytes):
-        yield example
-    elif isinstance(example, Tensor):
-        yield example.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    elif isinstance(example, Mapping):
-        for key in sorted(example):
-            yield str(key).encode("utf-8")
-            yield from _content(example[key])
-    elif isinstance(example, list | tuple):
-        for part in example:
-            yield from _content(part)
-    elif hasattr(example, "tobytes"):  # numpy arrays and PIL images
-        yield repr((getattr(example, "mode", ""), getattr(example, "size", ""))).encode()
-        yield example.tobytes()
-    else:
-        yield repr(example).encode("utf-8")
+def fingerprints_of(content: Content) -> Fingerprints:
+    """(n,) fingerprints of what the examples hold: equal numbers give equal ones, whatever their dtype.
 
-
-def fingerprints_of(inputs: Inputs, n: int) -> Fingerprints:
-    """Fingerprints of each of n examples in ready inputs: the rows of every tensor among them."""
-    return np.array([fingerprint_raw(row) for row in rows_of(inputs, n)], dtype=np.uint64)
-
-
-def rows_of(inputs: Inputs, n: int) -> Iterable[Any]:
-    """The examples in ready inputs, one after the other."""
-    if isinstance(inputs, Tensor):
-        return inputs
-    if isinstance(inputs, Mapping):
-        held = {key: value for key, value in inputs.items() if isinstance(value, Tensor) and _holds(value, n)}
-        return ({key: value[i] for key, value in held.items()} for i in range(n))
-    parts = [value for value in inputs if isinstance(value, Tensor) and _holds(value, n)]
-    return (tuple(value[i] for value in parts) for i in range(n))
-
-
-def _holds(value: Tensor, n: int) -> bool:
-    return value.ndim > 0 and len(value) == n
-
-
-def size_of(inputs: Inputs) -> int:
-    """How many examples ready inputs hold.
-
-    Raises:
-        ValueError: there is no tensor among them.
+    The name of a single member is part of its container and not of the example; several go by their names.
     """
-    values: Iterable[Any] = inputs.values() if isinstance(inputs, Mapping) else inputs
-    if isinstance(inputs, Tensor):
-        values = [inputs]
-    for value in values:
-        if isinstance(value, Tensor) and value.ndim > 0:
-            return len(value)
-    raise ValueError(
-        f"a minibatch without tensors: {type(inputs).__name__}; expected a tensor, a tuple or a mapping of tensors"
-    )
+    members = list(content.members)
+    if content.named:
+        members.sort(key=lambda member: str(member.key))
+    named = content.named and len(members) > 1
+    columns = [_columns(member) for member in members]
+    keys = [str(member.key).encode("utf-8") if named else b"" for member in members]
+    found = [
+        fingerprint(*(part for key, row in zip(keys, row_of, strict=True) for part in (key, *row)))
+        for row_of in zip(*columns, strict=True)
+    ]
+    return np.array(found, dtype=np.uint64)
+
+
+def _columns(member: Member) -> list[list[bytes]]:
+    values = member.values
+    if isinstance(values, Tensor):
+        return [list(_numbers(row)) for row in values.detach().cpu()]
+    return [list(_bytes(value)) for value in values]
+
+
+def _numbers(row: Tensor) -> Iterator[bytes]:
+    """The bytes of an example's numbers, in the dtype that all containers have in common where it holds them."""
+    if row.is_sparse or row.is_quantized:
+        row = row.to_dense() if row.is_sparse else row.dequantize()
+    if row.dtype in (torch.float16, torch.bfloat16, torch.uint8, torch.bool):
+        row = row.float()
+    elif row.dtype is torch.float64:
+        single = row.float()
+        row = single if torch.equal(single.double(), row) or bool(row.isnan().any()) else row
+    elif row.dtype in _SMALL_INTS:
+        row = row.to(torch.int64)
+    yield row.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def _bytes(value: Any) -> Iterator[bytes]:
+    if isinstance(value, str):
+        yield value.encode("utf-8", errors="surrogatepass")
+    elif isinstance(value, bytes):
+        yield value
+    elif isinstance(value, Tensor):
+        yield from _numbers(value.detach().cpu())
+    elif isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            yield str(key).encode("utf-8")
+            yield from _bytes(value[key])
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _bytes(part)
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        yield from _numbers(torch.from_numpy(np.ascontiguousarray(value)))
+    elif hasattr(value, "tobytes"):  # images
+        yield repr((getattr(value, "mode", ""), getattr(value, "size", ""))).encode()
+        yield value.tobytes()
+    else:
+        yield repr(value).encode("utf-8")

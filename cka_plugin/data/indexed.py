@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 
-from cka_plugin.adapters.base import Inputs
 from cka_plugin.core import MIN_EXAMPLES
-from cka_plugin.data.batches import DEFAULT_BATCH_SIZE, Batch, Fingerprints, Ints, split
+from cka_plugin.data.batches import DEFAULT_BATCH_SIZE, Batch, raw_kinds, split
+from cka_plugin.data.content import Content
+from cka_plugin.data.empty import without_empty
+from cka_plugin.data.fingerprints import fingerprints_of
 from cka_plugin.data.labels import label_numbers
+from cka_plugin.data.numbers import Fingerprints, Ints
 from cka_plugin.data.reading import MissingExamplesError, ReadOptions
+from cka_plugin.data.repeats import Repeats
+from cka_plugin.data.roles import Choice, label_choices, meant
 
 
-@dataclass
+@dataclass(frozen=True)
 class Read:
-    """Some examples, read: raw or as ready inputs."""
+    """Some examples, read.
 
-    fingerprints: Fingerprints
-    labels: Ints | None
-    raw: list[Any] | None = None
-    inputs: Inputs | None = None
-    failed: list[int] = field(default_factory=list)  # which of those asked for are left out
+    Attributes:
+        content: what they hold; None where none could be read.
+        failed: which of those asked for are left out, by their place among them.
+        fingerprints: (n,) where they are not those of the content (the bytes of a file).
+    """
+
+    content: Content | None
+    failed: list[int] = field(default_factory=list)
+    fingerprints: Fingerprints | None = None
 
 
 class Indexed:
@@ -33,30 +43,32 @@ class Indexed:
     Args:
         ids: one id an example.
         read: positions and `on_error` to what is read there.
-        kinds: the kinds of raw example; empty for ready inputs.
+        what: what this is, for messages, such as `the folder photos/`.
         labels: (n,) where they are known without reading, or None.
         label_names: names of the labels, or None.
-        what: what this is, for messages, such as `the folder photos/`.
         users_code: reading runs code that is not ours (a data set's), which may draw random numbers.
+        kinds: the kinds of raw example, where they are known without reading.
     """
+
+    any_order = True
 
     def __init__(
         self,
         ids: Sequence[Any],
         read: Callable[[Ints, str], Read],
-        kinds: tuple[str, ...] = (),
+        what: str = "the data",
+        *,
         labels: Ints | None = None,
         label_names: list[str] | None = None,
-        what: str = "the data",
         users_code: bool = False,
+        kinds: tuple[str, ...] = (),
     ) -> None:
         self.ids = list(ids)
-        self.kinds = kinds
+        self.what = what
         self.labels = labels
         self.label_names = label_names
-        self.what = what
         self.users_code = users_code
-        self.any_order = True
+        self.kinds = kinds
         self._read = read
 
     def __len__(self) -> int:
@@ -69,7 +81,15 @@ class Indexed:
             ValueError: another number of labels than examples, or an id without one.
         """
         numbers, names = label_numbers(labels, self.ids)
-        return Indexed(self.ids, self._read, self.kinds, numbers, names, self.what, self.users_code)
+        return Indexed(
+            self.ids,
+            self._read,
+            self.what,
+            labels=numbers,
+            label_names=names,
+            users_code=self.users_code,
+            kinds=self.kinds,
+        )
 
     def plan(self, options: ReadOptions) -> list[tuple[int, Ints]]:
         """Which examples make up which minibatch: (pass, positions), the same for all models and shards."""
@@ -111,26 +131,101 @@ class Indexed:
         for _, part in planned:
             for position in part:
                 places.setdefault(int(position), len(places))
+        repeats = Repeats(self.what, options.repeats)
         for index, (number, part) in enumerate(planned):
-            if not options.mine(index) or index in options.finished:
+            wanted = options.mine(index) and index not in options.finished
+            if not wanted and not (repeats.drops and number == 0):
                 continue
             read = self._read(part, options.on_error)
             failed = set(read.failed)
             kept = np.array([p for place, p in enumerate(part) if place not in failed], dtype=np.int64)
-            if len(kept) < MIN_EXAMPLES:
+            content, prints, choices = self._parts(read, options, index)
+            failed_ids = [self.ids[part[place]] for place in read.failed]
+            if content is not None:
+                content, full = without_empty(content, options.on_error, self.what, [self.ids[p] for p in kept])
+                if len(full) < len(kept):
+                    failed_ids += [self.ids[p] for p in np.delete(kept, full)]
+                    prints, kept = prints[full], kept[full]
+                    choices = [(key, classes[full]) for key, classes in choices]
+            if content is not None and (number == 0 or repeats.drops):
+                fresh = repeats.fresh(prints, kept.tolist())
+                if len(fresh) < len(kept):
+                    content, prints, kept = content.take(fresh), prints[fresh], kept[fresh]
+                    choices = [(key, classes[fresh]) for key, classes in choices]
+            if not wanted:
+                continue
+            if content is None or len(kept) < MIN_EXAMPLES:
                 raise ValueError(
-                    f"minibatch {index} of {self.what} has {len(kept)} readable examples left: it needs "
-                    f"{MIN_EXAMPLES}; give a larger batch_size"
+                    f"minibatch {index} of {self.what} has {len(kept)} examples left to use: it needs {MIN_EXAMPLES}; "
+                    "give a larger batch_size"
                 )
+            own = choices[0][1] if choices else None
+            labels = self._apart(options)
             yield Batch(
                 index,
                 number,
                 np.array([places[int(p)] for p in kept], dtype=np.int64),
                 [self.ids[p] for p in kept],
-                read.fingerprints,
-                read.labels if self.labels is None else self.labels[kept],
-                self.kinds,
-                read.raw,
-                read.inputs,
-                [self.ids[part[place]] for place in read.failed],
+                prints,
+                own if labels is None else labels[kept],
+                content,
+                tuple(choices),
+                failed_ids,
+                labels_apart=labels is not None,
             )
+        repeats.warn()
+
+    def _apart(self, options: ReadOptions) -> Ints | None:
+        """Labels known without reading, unless the user says which member holds them."""
+        return self.labels if options.label_key is None else None
+
+    def _parts(self, read: Read, options: ReadOptions, index: int) -> tuple[Content | None, Fingerprints, list[Choice]]:
+        if read.content is None:
+            return None, np.zeros(0, dtype=np.uint64), []
+        try:
+            choices = label_choices(read.content, options.label_key)
+        except ValueError as error:
+            if self._apart(options) is None:
+                raise ValueError(f"{self.what}, minibatch {index}: {error}") from error
+            choices = []
+        prints = read.fingerprints
+        if prints is None:
+            prints = fingerprints_of(meant(read.content, choices[0][0] if choices else None))
+        return read.content, prints, choices
+
+
+def held(
+    content: Content,
+    what: str,
+    ids: Sequence[Any] | None = None,
+    labels: Ints | None = None,
+    label_names: list[str] | None = None,
+) -> Indexed:
+    """Examples held in memory; their labels, where they are among the members, get their numbers once for all."""
+    if labels is None:
+        content, label_names = _numbered(content)
+
+    def read(positions: Ints, on_error: str) -> Read:
+        return Read(content.take(positions))
+
+    return Indexed(
+        range(content.n) if ids is None else ids,
+        read,
+        what,
+        labels=labels,
+        label_names=label_names,
+        kinds=raw_kinds(content),
+    )
+
+
+def _numbered(content: Content) -> tuple[Content, list[str] | None]:
+    """The same with words as labels given their numbers, and the words."""
+    choices = label_choices(content)
+    if not choices or choices[0][1].dtype.kind != "U":
+        return content, None
+    numbers, names = label_numbers(choices[0][1])
+    members = [
+        replace(member, values=torch.from_numpy(numbers)) if member.key == choices[0][0] else member
+        for member in content.members
+    ]
+    return replace(content, members=tuple(members)), names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,13 +14,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
-from cka_plugin.adapters.base import Inputs
 from cka_plugin.core import MIN_EXAMPLES
-from cka_plugin.data.batches import Batch
-from cka_plugin.data.kinds import kinds_of
-from cka_plugin.data.labels import label_numbers, read_labels
-from cka_plugin.data.pieces import Piece, joined, one_as_minibatch, regrouped
+from cka_plugin.data.batches import DEFAULT_BATCH_SIZE, Batch
+from cka_plugin.data.empty import without_empty
+from cka_plugin.data.fingerprints import fingerprints_of
+from cka_plugin.data.labels import label_numbers
+from cka_plugin.data.numbers import Ints
+from cka_plugin.data.pieces import Piece, given, regrouped, with_tail
 from cka_plugin.data.reading import ReadOptions
+from cka_plugin.data.repeats import Repeats
+from cka_plugin.data.roles import label_choices, meant
+from cka_plugin.warnings import CKAWarning
 
 
 def is_stream(data: Any) -> bool:
@@ -34,26 +39,39 @@ def is_stream(data: Any) -> bool:
 
 
 class Stream:
-    """A loader of minibatches, read in its own order; ids are 0, 1, ... in that order.
+    """A loader of minibatches, read in its own order.
 
-    A loader that shuffles is read in the same order by every call: its generator is put back afterwards, and where
-    it has none, the global random state is seeded for it.
+    Ids are the places of examples in the loader's data set, whatever the order; of a stream without one they are 0, 1,
+    ... as they come. A loader that shuffles is read in the same order by every call: its generator is put back
+    afterwards, and where it has none, the global random state is seeded for it.
     """
 
-    def __init__(self, loader: Iterable[Any], labels: Any = None) -> None:
+    any_order = False
+    users_code = True
+    kinds: tuple[str, ...] = ()
+
+    def __init__(self, loader: Iterable[Any]) -> None:
         self.loader = loader
-        self.label_names: list[str] | None = None
-        self.kinds: tuple[str, ...] = ()
-        self.what = "the loader"
-        self.any_order, self.users_code = False, True
+        self.what = "the loader" if isinstance(loader, DataLoader) else f"the {type(loader).__name__}"
+        classes = getattr(getattr(loader, "dataset", None), "classes", None)
+        self.label_names = None if classes is None else [str(name) for name in classes]
         self._digest = b""  # of the fingerprints of all that the last reading gave, in order
-        self._labels = None
-        if labels is not None:
-            if self.shuffles:
-                raise ValueError(
-                    "labels given apart from a DataLoader that shuffles have no order: let the loader give (x, label)"
-                )
-            self._labels, self.label_names = label_numbers(read_labels(labels))
+        self._labels: Ints | None = None
+
+    def with_labels(self, labels: Any) -> Stream:
+        """The same with labels from elsewhere: in the order of the loader's data set, or of what it gives.
+
+        Raises:
+            ValueError: another number of labels than its data set has examples, and an order drawn at random.
+        """
+        made = type(self)(self.loader)
+        made._labels, made.label_names = label_numbers(labels)
+        if made.shuffles and made._of_all is None:
+            raise ValueError(
+                f"given {len(made._labels)} labels apart from a DataLoader that shuffles: expected one for each "
+                "example of its data set, in that order; or let the loader give (x, label)"
+            )
+        return made
 
     @property
     def shuffles(self) -> bool:
@@ -72,96 +90,163 @@ class Stream:
         return {"data": [self._digest.hex()]}
 
     def batches(self, options: ReadOptions) -> Iterator[Batch]:
-        if options.passes > 1 and not self._fresh_orders():
+        if options.passes > 1 and not self.shuffles:
             raise ValueError(
-                f"passes={options.passes} needs data that can be read in a fresh order each time; this loader "
-                "reads in its own: "
-                "give shuffle=True, or the data set itself"
+                f"passes={options.passes} needs data that can be read in a fresh order each time; this loader reads in "
+                "its own: give shuffle=True, or the data set itself"
             )
-        seen: dict[int, list[int]] = {}
+        known = _Places()
         index = 0
-        total = 0
         self._digest = b""
+        labelled: set[bool] = set()
         with _repeatable(self.loader, options.seed):
             for number in range(options.passes):
-                remaining = {key: list(places) for key, places in seen.items()}
-                for raw, inputs, labels, prints in self._minibatches(options):
-                    n = len(prints)
-                    self._digest = hashlib.blake2b(self._digest + prints.tobytes(), digest_size=16).digest()
-                    if number == 0:
-                        places = np.arange(total, total + n, dtype=np.int64)
-                        for place, key in zip(places, prints, strict=True):
-                            seen.setdefault(int(key), []).append(int(place))
-                        total += n
-                    else:
-                        places = _places_of(prints, remaining)
-                    if self._labels is not None:
-                        if total > len(self._labels):
-                            raise ValueError(f"given {len(self._labels)} labels for {total} or more examples")
-                        labels = self._labels[places]
+                known.start(number)
+                for piece in with_tail(self._pieces(options, number), self.what):
+                    self._digest = hashlib.blake2b(self._digest + piece.prints.tobytes(), digest_size=16).digest()
+                    places = known.of(piece)
+                    choices = self._choices(piece, options)
+                    labels = self._given_labels(known.ids_of(places), places)
+                    labelled.add(labels is not None or bool(choices))
                     if options.mine(index):
-                        kinds = () if raw is None else kinds_of(raw[0])
-                        yield Batch(index, number, places, [int(p) for p in places], prints, labels, kinds, raw, inputs)
+                        yield Batch(
+                            index,
+                            number,
+                            places,
+                            known.ids_of(places),
+                            piece.prints,
+                            labels if labels is not None else choices[0][1] if choices else None,
+                            piece.content,
+                            tuple(choices),
+                            labels_apart=labels is not None,
+                        )
                     index += 1
-                if (
-                    number == 0
-                    and self._labels is not None
-                    and total != len(self._labels)
-                    and options.max_examples is None
-                ):
-                    raise ValueError(f"given {len(self._labels)} labels for {total} examples")
+                if number == 0:
+                    self._check_labels(known, options)
+        if len(labelled) > 1:
+            warnings.warn(
+                f"labels of some minibatches of {self.what} are classes and of others not: none is used; say "
+                "label_key=, or give labels=",
+                CKAWarning,
+                stacklevel=2,
+            )
 
-    def _fresh_orders(self) -> bool:
-        return self.shuffles
+    def _choices(self, piece: Piece, options: ReadOptions) -> list[Any]:
+        try:
+            return label_choices(piece.content, options.label_key)
+        except ValueError as error:
+            if self._labels is not None:
+                return []
+            raise ValueError(f"{self.what}: {error}") from error
 
-    def _minibatches(self, options: ReadOptions) -> Iterator[tuple[list[Any] | None, Inputs | None, Any, Any]]:
-        """Minibatches of the wanted size; the last one held back, so that a tail of fewer than 4 can join it."""
-        held: Piece | None = None
-        pieces = self._pieces(options)
-        for piece in pieces if options.batch_size is None and self._batched() else regrouped(pieces, options):
-            if held is not None:
-                if len(piece) < MIN_EXAMPLES:
-                    held = joined([held, piece])
-                    continue
-                yield held.parts()
-            held = piece
-        if held is None:
-            raise ValueError("the loader gave no examples")
-        if len(held) < MIN_EXAMPLES:
-            raise ValueError(f"the loader gave {len(held)} examples: CKA needs at least {MIN_EXAMPLES}")
-        yield held.parts()
+    @property
+    def _of_all(self) -> int | None:
+        """How many examples the loader's data set has, where the labels given apart are in its order."""
+        dataset = getattr(self.loader, "dataset", None)
+        if self._labels is None or isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+            return None
+        n = len(dataset)  # type: ignore[arg-type]
+        return n if n == len(self._labels) else None
 
-    def _batched(self) -> bool:
-        return (not isinstance(self.loader, IterableDataset) and getattr(self.loader, "batch_size", 0) is not None) or (
-            getattr(self.loader, "batch_sampler", None) is not None
-        )
+    def _given_labels(self, ids: list[Any], places: Ints) -> Ints | None:
+        if self._labels is None:
+            return None
+        if self._of_all is not None and all(isinstance(example, int) for example in ids):
+            return self._labels[np.array(ids, dtype=np.int64)]
+        if int(places.max()) >= len(self._labels):
+            raise ValueError(f"given {len(self._labels)} labels for {int(places.max()) + 1} or more examples")
+        return self._labels[places]
 
-    def _pieces(self, options: ReadOptions) -> Iterator[Piece]:
+    def _check_labels(self, known: _Places, options: ReadOptions) -> None:
+        if self._labels is None or options.max_examples is not None or self._of_all is not None:
+            return
+        if known.total != len(self._labels):
+            raise ValueError(f"given {len(self._labels)} labels for {known.total} examples")
+
+    def _pieces(self, options: ReadOptions, number: int) -> Iterator[Piece]:
+        """Pieces of the wanted size, of no more examples than wanted."""
+        pieces = self._read(options, number)
+        first = next(pieces, None)
+        if first is None:
+            return
+        own = getattr(self.loader, "batch_size", None) or len(first)
+        rest = _chained(first, pieces)
+        small = own < MIN_EXAMPLES or options.batch_size is not None
+        yield from regrouped(rest, options.batch_size or DEFAULT_BATCH_SIZE) if small else rest
+
+    def _read(self, options: ReadOptions, number: int) -> Iterator[Piece]:
         left = options.max_examples
-        for batch in self.loader:
-            piece = Piece.of(batch if self._batched() else one_as_minibatch(batch))
+        repeats = Repeats(self.what, options.repeats)
+        for content, ids in given(self.loader, self.what):
+            content, kept = without_empty(content, options.on_error, self.what)
+            ids = ids if ids is None or len(kept) == len(ids) else [ids[place] for place in kept]
+            if not len(kept):
+                continue
+            piece = Piece(content, ids, fingerprints_of(meant(content)))
+            piece = piece.take(repeats.fresh(piece.prints, [object() for _ in range(len(piece))]))
             if left is not None:
-                piece = piece.cut(0, min(left, len(piece)))
+                piece = piece.take(slice(0, min(left, len(piece))))
                 left -= len(piece)
             if len(piece):
                 yield piece
             if left == 0:
-                return
+                break
+        if number == 0:
+            repeats.warn()
 
 
-def _places_of(prints: Any, remaining: dict[int, list[int]]) -> Any:
-    """Places of examples in a later pass, known again by their fingerprints."""
-    places = []
-    for key in prints:
-        left = remaining.get(int(key))
-        if not left:
-            raise ValueError(
-                "a later pass over the loader gave an example that the first did not (random augmentation?): fix "
-                "the examples, or "
-                "give passes=1"
-            )
-        places.append(left.pop(0))
-    return np.array(places, dtype=np.int64)
+def _chained(first: Piece, rest: Iterator[Piece]) -> Iterator[Piece]:
+    yield first
+    yield from rest
+
+
+class _Places:
+    """Which place each example has in the order of the first pass, and its id."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._ids: list[Any] = []
+        self._counts: dict[int, int] = {}
+        self._seen: dict[int, list[int]] = {}
+        self._left: dict[int, list[int]] = {}
+        self._first = True
+
+    def start(self, number: int) -> None:
+        """Begin a pass."""
+        self._first = number == 0
+        self._left = {key: list(places) for key, places in self._seen.items()}
+
+    def ids_of(self, places: Ints) -> list[Any]:
+        """Ids of examples by their places."""
+        return [self._ids[place] for place in places]
+
+    def of(self, piece: Piece) -> Ints:
+        """Places of examples: new ones in the first pass, later known again by their fingerprints."""
+        if not self._first:
+            return self._again(piece)
+        places = np.arange(self.total, self.total + len(piece), dtype=np.int64)
+        for place, key in zip(places.tolist(), piece.prints.tolist(), strict=True):
+            self._seen.setdefault(key, []).append(place)
+            self._ids.append(place if piece.ids is None else self._unique(piece.ids[place - self.total]))
+        self.total += len(piece)
+        return places
+
+    def _unique(self, index: int) -> Any:
+        """A place in the data set; what comes again (a sampler with replacement) is told apart."""
+        self._counts[index] = self._counts.get(index, 0) + 1
+        return index if self._counts[index] == 1 else f"{index}#{self._counts[index]}"
+
+    def _again(self, piece: Piece) -> Ints:
+        places = []
+        for key in piece.prints.tolist():
+            left = self._left.get(key)
+            if not left:
+                raise ValueError(
+                    "a later pass over the loader gave an example that the first did not (random augmentation?): fix "
+                    "the examples, or give passes=1"
+                )
+            places.append(left.pop(0))
+        return np.array(places, dtype=np.int64)
 
 
 @contextlib.contextmanager

@@ -1,150 +1,206 @@
-"""Minibatches of a loader as pieces that can be cut and joined."""
+"""What a loader gives, piece by piece, each with the ids of its examples; and pieces of the wanted size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+import copy
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
-from cka_plugin.adapters.base import Inputs
-from cka_plugin.data.batches import DEFAULT_BATCH_SIZE
-from cka_plugin.data.fingerprints import fingerprint_raw, fingerprints_of, size_of
-from cka_plugin.data.labels import LABEL_KEYS
-from cka_plugin.data.reading import ReadOptions
+from cka_plugin.core import MIN_EXAMPLES
+from cka_plugin.data.content import Content, joined
+from cka_plugin.data.items import is_minibatch, of_item, of_minibatch
+from cka_plugin.data.numbers import Fingerprints, Ints
+from cka_plugin.warnings import CKAWarning
+
+AS_MINIBATCH = (
+    "was read as a minibatch with its labels: if they are single examples, give a DataLoader of them with a batch_size"
+)
 
 
+@dataclass(frozen=True)
 class Piece:
-    """Some consecutive examples of a stream: raw examples or ready inputs, labels, fingerprints."""
+    """Some consecutive examples of a stream.
 
-    def __init__(self, raw: list[Any] | None, inputs: Inputs | None, labels: Any, prints: Any) -> None:
-        self.raw, self.inputs, self.labels, self.prints = raw, inputs, labels, prints
+    Attributes:
+        content: what they hold.
+        ids: their places in the loader's data set; None where it has none, or does not tell.
+        prints: (n,) their fingerprints.
+    """
+
+    content: Content
+    ids: list[int] | None
+    prints: Fingerprints
 
     def __len__(self) -> int:
-        return len(self.prints)
+        return self.content.n
 
-    def parts(self) -> tuple[list[Any] | None, Inputs | None, Any, Any]:
-        return self.raw, self.inputs, self.labels, self.prints
-
-    @staticmethod
-    def of(batch: Any) -> Piece:
-        """What a loader gave: a tensor, (x,), (x, y), a mapping, or raw examples in their place."""
-        inputs, labels = split_labels(batch)
-        if isinstance(inputs, list | tuple) and inputs and not isinstance(inputs[0], Tensor):
-            raw = list(inputs)
-            prints = np.array([fingerprint_raw(example) for example in raw], dtype=np.uint64)
-            return Piece(raw, None, labels, prints)
-        if not isinstance(inputs, Tensor | tuple | Mapping):
-            raise TypeError(
-                f"the loader gave a minibatch of {type(inputs).__name__}: expected a tensor, (x, y), a mapping of "
-                "tensors, or "
-                "lists of images or texts"
-            )
-        n = size_of(inputs)
-        if labels is not None and len(labels) != n:
-            raise ValueError(f"a minibatch of {n} examples came with {len(labels)} labels")
-        return Piece(None, inputs, labels, fingerprints_of(inputs, n))
-
-    def cut(self, start: int, stop: int) -> Piece:
-        if start == 0 and stop == len(self):
-            return self
-        n = len(self)
-        inputs = self.inputs
-
-        def rows(value: Any) -> Any:
-            return value[start:stop] if isinstance(value, Tensor) and value.ndim and len(value) == n else value
-
-        if isinstance(inputs, Mapping):
-            inputs = {key: rows(value) for key, value in inputs.items()}
-        elif isinstance(inputs, tuple):
-            inputs = tuple(rows(value) for value in inputs)
-        elif inputs is not None:
-            inputs = rows(inputs)
-        raw = None if self.raw is None else self.raw[start:stop]
-        labels = None if self.labels is None else self.labels[start:stop]
-        return Piece(raw, inputs, labels, self.prints[start:stop])
+    def take(self, places: Ints | slice) -> Piece:
+        """Some of the examples."""
+        if isinstance(places, slice):
+            ids = None if self.ids is None else self.ids[places]
+        else:
+            ids = None if self.ids is None else [self.ids[place] for place in places]
+        return Piece(self.content.take(places), ids, self.prints[places])
 
 
-def split_labels(batch: Any) -> tuple[Any, Any]:
-    """Inputs and labels of a minibatch; labels are None where it has none that are classes."""
-    if isinstance(batch, Mapping):
-        rest = {key: value for key, value in batch.items() if key not in LABEL_KEYS}
-        found = next((batch[key] for key in LABEL_KEYS if key in batch), None)
-        raw = [
-            value
-            for value in rest.values()
-            if isinstance(value, list | tuple) and value and not isinstance(value[0], Tensor)
-        ]
-        if len(raw) == 1 and len(rest) == 1:
-            return raw[0], _classes(found)
-        return rest, _classes(found)
-    if isinstance(batch, list | tuple) and batch and isinstance(batch[0], Tensor | Mapping | list | tuple):
-        inputs = batch[0]
-        return inputs, _classes(batch[1]) if len(batch) > 1 else None
-    return batch, None
+def joined_pieces(pieces: list[Piece]) -> Piece:
+    """Pieces, one after the other.
 
-
-def _classes(labels: Any) -> Any:
-    if isinstance(labels, Tensor) and not labels.is_floating_point() and labels.numel() == len(labels):
-        return labels.detach().flatten().cpu().numpy().astype(np.int64)
-    if isinstance(labels, np.ndarray) and labels.dtype.kind in "iub" and labels.ndim == 1:
-        return labels.astype(np.int64)
-    if isinstance(labels, list | tuple) and labels and all(isinstance(label, int) for label in labels):
-        return np.array(labels, dtype=np.int64)
-    return None  # regression targets, several labels an example, sequences: not classes
-
-
-def one_as_minibatch(example: Any) -> Any:
-    """A single example as a minibatch of one."""
-    if isinstance(example, Tensor):
-        return example.unsqueeze(0)
-    if isinstance(example, Mapping):
-        return {key: one_as_minibatch(value) for key, value in example.items()}
-    if isinstance(example, tuple | list):
-        return tuple(one_as_minibatch(value) for value in example)
-    if isinstance(example, int | np.integer):
-        return torch.tensor([int(example)])
-    return [example]
-
-
-def regrouped(pieces: Iterable[Piece], options: ReadOptions) -> Iterator[Piece]:
-    size = options.batch_size or DEFAULT_BATCH_SIZE
-    waiting: list[Piece] = []
-    for piece in chain(pieces):
-        waiting.append(piece)
-        while sum(len(p) for p in waiting) >= size:
-            whole = joined(waiting)
-            yield whole.cut(0, size)
-            rest = whole.cut(size, len(whole))
-            waiting = [rest] if len(rest) else []
-    if waiting:
-        yield joined(waiting)
-
-
-def joined(pieces: list[Piece]) -> Piece:
+    Raises:
+        ValueError: their examples do not hold the same members.
+    """
     if len(pieces) == 1:
         return pieces[0]
-    first = pieces[0]
+    ids: list[int] | None = []
+    for piece in pieces:
+        ids = None if ids is None or piece.ids is None else [*ids, *piece.ids]
     try:
-        if isinstance(first.inputs, Mapping):
-            inputs: Any = {key: _cat([p.inputs[key] for p in pieces]) for key in first.inputs}  # type: ignore[index, call-overload]
-        elif isinstance(first.inputs, tuple):
-            inputs = tuple(_cat([p.inputs[i] for p in pieces]) for i in range(len(first.inputs)))  # type: ignore[index, call-overload]
-        else:
-            inputs = None if first.inputs is None else _cat([p.inputs for p in pieces])
-    except RuntimeError as error:
+        content = joined([piece.content for piece in pieces])
+    except ValueError as error:
         raise ValueError(
-            f"minibatches of the loader cannot be put together: {error}; leave out batch_size, or let the loader "
-            "drop its short "
-            "last minibatch"
+            f"minibatches of the loader cannot be put together: {error}; leave out batch_size, or let the loader drop "
+            "its short last minibatch"
         ) from error
-    raw = None if first.raw is None else [example for p in pieces for example in p.raw or []]
-    labels = None if any(p.labels is None for p in pieces) else np.concatenate([p.labels for p in pieces])
-    return Piece(raw, inputs, labels, np.concatenate([p.prints for p in pieces]))
+    return Piece(content, ids, np.concatenate([piece.prints for piece in pieces]))
 
 
-def _cat(values: list[Any]) -> Any:
-    return torch.cat(values) if isinstance(values[0], Tensor) and values[0].ndim else values[0]
+def regrouped(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
+    """The same examples in pieces of `size`, but for the last."""
+    waiting: list[Piece] = []
+    for piece in pieces:
+        waiting.append(piece)
+        while sum(len(p) for p in waiting) >= size:
+            whole = joined_pieces(waiting)
+            yield whole.take(slice(0, size))
+            rest = whole.take(slice(size, len(whole)))
+            waiting = [rest] if len(rest) else []
+    if waiting:
+        yield joined_pieces(waiting)
+
+
+def with_tail(pieces: Iterable[Piece], what: str) -> Iterator[Piece]:
+    """The same pieces; one of fewer than 4 joins the one before it.
+
+    Raises:
+        ValueError: fewer than 4 examples in all.
+    """
+    held: Piece | None = None
+    for piece in pieces:
+        if held is not None:
+            if len(piece) < MIN_EXAMPLES or len(held) < MIN_EXAMPLES:
+                held = joined_pieces([held, piece])
+                continue
+            yield held
+        held = piece
+    if held is None:
+        raise ValueError(f"{what} gave no examples")
+    if len(held) < MIN_EXAMPLES:
+        raise ValueError(f"{what} gave {len(held)} examples: CKA needs at least {MIN_EXAMPLES}")
+    yield held
+
+
+# What a loader gives
+
+
+def given(loader: Any, what: str) -> Iterator[tuple[Content, list[int] | None]]:
+    """Each thing that a loader, an iterable data set or a generator gives, read as a minibatch or as one example.
+
+    A `DataLoader` that makes minibatches gives minibatches, an iterable data set gives examples, any other iterable
+    minibatches; what is given is looked at first, and decides where it can be only one of them.
+    """
+    batched = isinstance(loader, DataLoader) and loader.batch_sampler is not None
+    items, indices = _indices_noted(loader)
+    several: bool | None = True if batched else None
+    for one in items:
+        if several is None:
+            several = _is_several(one, loader, what)
+        places = indices.popleft() if indices else None
+        if not several:
+            yield of_item(one), places
+            continue
+        content = of_minibatch(one, len(places) if batched and places is not None else None)
+        yield content, places if places is not None and len(places) == content.n else None
+
+
+def _is_several(one: Any, loader: Any, what: str) -> bool:
+    """Whether something is a minibatch; where it could be either, by what PyTorch's own loaders take it for."""
+    seen = is_minibatch(one)
+    usual = not isinstance(loader, DataLoader | IterableDataset) and not hasattr(loader, "column_names")
+    if seen is None and not usual and _could_be_several(one):
+        warnings.warn(
+            f"each thing that {what} gives ({of_item(one).members[0].described()}) was read as one example"
+            f"{', since batch_size=None' if isinstance(loader, DataLoader) else ''}: if they are minibatches, give "
+            "(minibatch for minibatch in loader)",
+            CKAWarning,
+            stacklevel=2,
+        )
+    if seen and isinstance(loader, IterableDataset):
+        warnings.warn(f"each thing that {what} gives {AS_MINIBATCH}", CKAWarning, stacklevel=2)
+    return usual if seen is None else seen
+
+
+class Minibatches:
+    """The items of a data set or list that are minibatches, to be read in their order.
+
+    Args:
+        items: them.
+        what: the data, for messages.
+    """
+
+    def __init__(self, items: Any, what: str) -> None:
+        self.items, self.what = items, what
+
+    def __iter__(self) -> Iterator[Any]:
+        warnings.warn(f"each item of {self.what} {AS_MINIBATCH}", CKAWarning, stacklevel=2)
+        for place in range(len(self.items)):
+            yield self.items[place]
+
+
+def _could_be_several(one: Any) -> bool:
+    """Whether a single example would be of an unusual number of axes."""
+    axes = [m.values.ndim - 1 for m in of_item(one).members if m.kind == "tensor" and not isinstance(m.values, list)]
+    return bool(axes) and (axes[0] == 2 or axes[0] > 3)
+
+
+class _Noted:
+    """A sampler that notes what it gave."""
+
+    def __init__(self, sampler: Any, notes: deque[list[int]]) -> None:
+        self.sampler, self.notes = sampler, notes
+
+    def __iter__(self) -> Iterator[Any]:
+        for one in self.sampler:
+            several = list(one) if isinstance(one, list | tuple) else [one]
+            self.notes.append([int(index) for index in several] if all(_is_whole(i) for i in several) else [])
+            yield one
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+
+def _is_whole(index: Any) -> bool:
+    try:
+        int(index)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _indices_noted(loader: Any) -> tuple[Iterable[Any], deque[list[int]]]:
+    """A loader that reads the same, and which examples of its data set it will give, one entry for each thing."""
+    notes: deque[list[int]] = deque()
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        return loader, notes
+    if not getattr(loader, "in_order", True):  # workers may overtake one another
+        return loader, notes
+    twin = copy.copy(loader)
+    vars(twin)["_iterator"] = None  # workers that persist would go on with the sampler they know
+    name = "sampler" if loader.batch_sampler is None else "batch_sampler"
+    vars(twin)[name] = _Noted(getattr(loader, name), notes)
+    return twin, notes

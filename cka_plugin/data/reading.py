@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from cka_plugin.data.batches import Ints
+from cka_plugin.data.content import Key
+from cka_plugin.data.numbers import Ints
 from cka_plugin.options import Options, check_option
 
 
@@ -26,6 +27,8 @@ class ReadOptions:
         shard: (i, n): give only every n-th minibatch, starting at the i-th.
         like: read these examples in these minibatches: example ids, and per minibatch (pass, positions in the ids).
         finished: numbers of minibatches that need not be read again; a stream reads them all the same.
+        label_key: the name or place of the member that holds the labels; None finds it.
+        repeats: `warn` of examples that come more than once, or `drop` them.
     """
 
     batch_size: int | None = None
@@ -36,9 +39,11 @@ class ReadOptions:
     shard: tuple[int, int] | None = None
     like: tuple[list[Any], list[tuple[int, Ints]]] | None = None
     finished: frozenset[int] = frozenset()
+    label_key: Key = None
+    repeats: str = "warn"
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "max_examples", "passes", "seed", "on_error", "shard"):
+        for name in ("batch_size", "max_examples", "passes", "seed", "on_error", "shard", "label_key", "repeats"):
             check_option(name, getattr(self, name))
 
     @classmethod

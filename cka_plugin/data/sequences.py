@@ -7,34 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from cka_plugin.data.arrays import as_examples, raw_examples, ready
+from cka_plugin.data.arrays import check_one_kind
 from cka_plugin.data.folders import image_files
-from cka_plugin.data.indexed import Indexed, Read
-from cka_plugin.data.labels import label_numbers
+from cka_plugin.data.indexed import Indexed, held
+from cka_plugin.data.items import of_items
 from cka_plugin.data.tables import of_records
 
 
-def of_sequence(items: list[Any]) -> Indexed:
+def of_list(items: list[Any]) -> Indexed:
+    """Examples of one kind in a list: tensors, texts, images, paths of images, (x, y) pairs, mappings.
+
+    Raises:
+        TypeError: they are of several kinds.
+        ValueError: they do not hold the same members, or tensors of different shapes.
+    """
     what = "the list"
-    if not items:
-        return Indexed([], lambda positions, on_error: Read(np.zeros(0, dtype=np.uint64), None), (), what=what)
-    first = items[0]
-    if isinstance(first, Path):
+    if isinstance(items[0], Path):
         return image_files([Path(item) for item in items], [str(item) for item in items], what)
-    if isinstance(first, Tensor):
-        if any(item.shape != first.shape for item in items):
-            raise ValueError(f"{what} holds tensors of different shapes: expected one shape, or raw examples")
-        return ready(torch.stack(items), what)
-    if isinstance(first, np.ndarray) and first.ndim > 1 and first.dtype != np.uint8:
-        return as_examples(np.stack(items), what)
-    if isinstance(first, int | float) or (isinstance(first, list) and first and isinstance(first[0], int | float)):
-        return as_examples(np.asarray(items), what)
-    if isinstance(first, tuple) and len(first) == 2 and isinstance(first[1], int):
-        labels, names = label_numbers([item[1] for item in items])
-        return raw_examples([item[0] for item in items], what, labels, names)
-    if isinstance(first, Mapping):
+    if isinstance(items[0], Mapping) and not any(isinstance(v, Tensor | np.ndarray) for v in items[0].values()):
         return of_records(items, what, None)
-    return raw_examples(items, what)
+    content = of_items(items)
+    check_one_kind(content, what)
+    if isinstance(items[0], Tensor) and isinstance(content.members[0].values, list):
+        shapes = sorted({tuple(value.shape) for value in content.members[0].values})[:2]
+        raise ValueError(
+            f"{what} holds tensors of different shapes, such as {shapes[0]} and {shapes[1]}: expected one shape, or "
+            "raw examples"
+        )
+    return held(content, what)

@@ -33,6 +33,9 @@ class Source(Protocol):
     def batches(self, options: ReadOptions) -> Iterator[Batch]:
         """Read."""
 
+    def with_labels(self, labels: Any) -> Source:
+        """The same with labels from elsewhere."""
+
     def planned(self, options: ReadOptions) -> list[Any]:
         """Which examples make up which minibatch, as plain data to be hashed; empty where only reading tells."""
 

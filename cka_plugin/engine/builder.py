@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cka_plugin.adapters import Layer
 from cka_plugin.capture.hooks import Captured
-from cka_plugin.data import Batch, Source
+from cka_plugin.data import Batch, Source, label_numbers
 from cka_plugin.models.subject import Subject
 from cka_plugin.representation import Minibatch, Representation, ScaleKeeper, find_problems
 from cka_plugin.storage.vectors import VectorStore
@@ -42,10 +42,10 @@ class Builder:
         self, layers: list[Layer], source: Source, options: dict[str, Any], shard: tuple[int, int] | None
     ) -> Representation:
         """The representation, with its examples in the order of reading."""
-        of_rank: dict[int, tuple[Any, int, int]] = {}
+        of_rank: dict[int, tuple[Any, int, Any]] = {}
         for batch, _, _ in self.minibatches:
             for place, rank in enumerate(batch.places):
-                label = -1 if batch.labels is None else int(batch.labels[place])
+                label = None if batch.labels is None else batch.labels[place]
                 of_rank.setdefault(int(rank), (batch.ids[place], int(batch.fingerprints[place]), label))
         ranks = sorted(of_rank)
         place_of = {rank: position for position, rank in enumerate(ranks)}
@@ -61,6 +61,7 @@ class Builder:
         ]
         labelled = bool(self.minibatches) and all(batch.labels is not None for batch, _, _ in self.minibatches)
         scored = len(self.logits) == len(ranks) and len(ranks) > 0
+        labels, names = _numbered([of_rank[rank][2] for rank in ranks], source) if labelled else (None, None)
         exponents = np.zeros(len(layers), dtype=np.int64) if self.keeper is None else self.keeper.exponents
         return Representation(
             name=self.subject.name,
@@ -71,11 +72,17 @@ class Builder:
             ranks=np.array(ranks, dtype=np.int64),
             exponents=exponents,
             logits=np.stack([self.logits[rank] for rank in ranks]) if scored else None,
-            labels=np.array([of_rank[rank][2] for rank in ranks], dtype=np.int64) if labelled else None,
+            labels=labels,
             class_names=self.subject.adapter.class_names(self.subject.module),
-            label_names=source.label_names if labelled else None,
+            label_names=names,
             problems=find_problems(layers, minibatches),
             skipped=sorted({example for batch, _, _ in self.minibatches for example in batch.skipped}, key=str),
             options=options | ({"rows": self.rows} if self.rows else {}),
             shard=shard,
         )
+
+
+def _numbered(labels: list[Any], source: Source) -> tuple[npt.NDArray[np.int64], list[str] | None]:
+    """Class numbers and their names; words that came example by example get their numbers now that all are known."""
+    numbers, names = label_numbers(np.array(labels))
+    return numbers, source.label_names if names is None else names

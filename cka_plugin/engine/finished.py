@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from cka_plugin.capture.hooks import Captured
 from cka_plugin.core import pairs_of
@@ -53,9 +56,11 @@ def write_finished(path: Path, finished: Finished, identity: str) -> None:
     batch, captured = finished.batch, finished.captured
     tensors = {name: getattr(captured, name) for name in _ARRAYS if getattr(captured, name) is not None}
     tensors |= {"ranks": batch.places, "fingerprints": batch.fingerprints}
-    if batch.labels is not None:
+    about: dict[str, Any] = {"index": batch.index, "of": identity, "pass": batch.pass_index}
+    if batch.labels is not None and batch.labels.dtype.kind == "U":  # words: the whole data give their numbers
+        about["words"] = batch.labels.tolist()
+    elif batch.labels is not None:
         tensors["labels"] = batch.labels
-    about = {"index": batch.index, "of": identity, "pass": batch.pass_index}
     about |= {"ids": batch.ids, "skipped": batch.skipped, "rows": captured.rows}
     metadata = {"version": str(VERSION), "minibatch": json.dumps(about)}
     write_atomically(path, lambda file: write_tensors(file, tensors, metadata))
@@ -97,6 +102,9 @@ def _checked(file: TensorFile, index: int, identity: str, layers: int) -> Finish
     if not isinstance(rows, dict) or not all(isinstance(told, str) for told in rows.values()):
         raise ValueError(f"its rows are {rows!r:.80}")
     n = len(about["ids"])
+    words = about.get("words")
+    if words is not None and not (len(words) == n and all(isinstance(word, str) for word in words)):
+        raise ValueError(f"its labels are {words!r:.80}")
     shapes: dict[str, tuple[tuple[int | None, ...], str]] = {
         "vectors": ((layers, pairs_of(n)), "f4"),
         "diagonals": ((layers, n), "f4"),
@@ -115,7 +123,7 @@ def _checked(file: TensorFile, index: int, identity: str, layers: int) -> Finish
         held["ranks"],
         about["ids"],
         held["fingerprints"],
-        held.get("labels"),
+        np.array(words, dtype=np.str_) if words else held.get("labels"),
         skipped=about["skipped"],
     )
     return Finished(batch, captured)

@@ -55,7 +55,7 @@ class ModelRun:
         preparation = self.subject.preparation
         ours = preparation is not None and not preparation.key.startswith(GIVEN)
         if ours and batch.index not in self.finished:
-            batch.for_model(preparation, self.subject.name)
+            batch.for_model(self.subject.takes)
 
     def take(self, index: int, batch: Batch | None) -> int:
         """Run the model on a minibatch, or take what an earlier run has left of it.
@@ -67,6 +67,7 @@ class ModelRun:
         Returns:
             Its number of examples.
         """
+        batch = None if batch is None else batch.labelled_for(self.subject.takes)
         if self.kept is not None and index in self.kept.finished:
             if batch is not None:
                 self.kept.check_same_examples(batch)
@@ -74,7 +75,7 @@ class ModelRun:
             batch, captured = finished.batch, finished.captured
         else:
             assert batch is not None
-            inputs = batch.for_model(self.subject.preparation, self.subject.name)
+            inputs = batch.for_model(self.subject.takes)
             captured = self.capture.run(inputs, batch.size, batch.index)
             if self.kept is not None:
                 self.kept.keep(batch, captured, self.capture.layers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ class ClassesSeen:
     """Notices minibatches that hold far fewer classes than the data."""
 
     def __init__(self) -> None:
-        self.labels: list[npt.NDArray[np.int64]] = []
+        self.labels: list[npt.NDArray[Any]] = []
 
     def add(self, batch: Batch) -> None:
         """Take the classes of one minibatch."""

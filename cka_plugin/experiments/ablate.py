@@ -45,6 +45,9 @@ def ablate(
     precision: str = "float32",
     pretrained: bool = True,
     transforms: Any = None,
+    forward: Any = None,
+    inputs: Any = None,
+    label_key: str | int | None = None,
     on_error: str = "raise",
     seed: int = 0,
     progress: bool = True,
@@ -64,8 +67,8 @@ def ablate(
         labels: classes of the examples, where `data` has none.
         mapping: how the classes of the model's head correspond to those of the labels, as for `compare_errors`.
         level: of the intervals.
-        batch_size, max_examples, device, precision, pretrained, transforms, on_error, seed, progress, checkpoint,
-            model_kwargs: as for `compare`.
+        batch_size, max_examples, device, precision, pretrained, transforms, forward, inputs, label_key, on_error, seed,
+            progress, checkpoint, model_kwargs: as for `compare`.
         layers: the blocks to replace, by names, paths or patterns; all by default.
 
     Returns:
@@ -119,9 +122,15 @@ class _Run:
         self.without: dict[str, list[np.ndarray]] = {}
 
     def add(self, capture: Capture, batch: Batch, bar: Any) -> None:
+        batch = batch.labelled_for(self.subject.takes)
         if batch.labels is None:
             raise needs_labels("ablate")
-        inputs = batch.for_model(self.subject.preparation, self.subject.name)
+        if batch.labels.dtype.kind == "U":
+            raise ValueError(
+                f"the labels are words such as {batch.labels[0]!r}, whose numbers are not known before all are read: "
+                "let the data give numbers, or give labels="
+            )
+        inputs = batch.for_model(self.subject.takes)
         first = not self.labels
         self.labels.append(batch.labels)
         self.whole.append(self._classes(capture.run(inputs, batch.size, batch.index).logits, batch.labels))

@@ -51,12 +51,9 @@ def _together(batches: Iterator[Batch], like: Representation) -> Iterator[Batch]
 
 def _numbers(batch: Batch) -> np.ndarray:
     """(n, ...) the examples of a minibatch as they are in the data."""
-    if batch.inputs is not None:
-        found = first_tensor(batch.inputs, batch.size)
-        if found is None:
-            raise ValueError("the inputs hold no floating tensor: similarity to the input needs pixels or features")
-        return found.numpy()
-    arrays = [np.asarray(example) for example in batch.raw or []]
+    examples = list(batch.examples())
+    tensors = [first_tensor(example) for example in examples]
+    arrays = [np.asarray(e if t is None else t.float()) for e, t in zip(examples, tensors, strict=True)]
     if any(array.dtype.kind not in "uifb" for array in arrays) or len({array.shape for array in arrays}) != 1:
         raise ValueError(
             "the examples are not numbers of one shape (texts, or images of several sizes): similarity to the input "

@@ -11,7 +11,7 @@ import numpy as np
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.analysis.probes import FOLDS, Probes, linear_probes, require_sklearn
-from cka_plugin.data import ReadOptions
+from cka_plugin.data import ReadOptions, label_numbers
 from cka_plugin.engine.model_run import hooked
 from cka_plugin.engine.progress import progress_bar
 from cka_plugin.experiments.single import needs_labels, open_one
@@ -43,6 +43,9 @@ def probe(
     precision: str = "float32",
     pretrained: bool = True,
     transforms: Any = None,
+    forward: Any = None,
+    inputs: Any = None,
+    label_key: str | int | None = None,
     on_error: str = "raise",
     seed: int = 0,
     progress: bool = True,
@@ -66,8 +69,8 @@ def probe(
         folds: of the cross-validation, stratified by class.
         regularisation: `C` of scikit-learn's logistic regression.
         seed: of the order of reading and of the folds.
-        batch_size, max_examples, device, precision, pretrained, transforms, on_error, progress, checkpoint,
-            model_kwargs, layers, part: as for `compare`.
+        batch_size, max_examples, device, precision, pretrained, transforms, forward, inputs, label_key, on_error,
+            progress, checkpoint, model_kwargs, layers, part: as for `compare`.
 
     Returns:
         `Probes`: a row a layer with accuracy and standard error, and the chance line.
@@ -105,7 +108,7 @@ def _features(subject: Subject, source: Any, options: Options) -> tuple[list[np.
         for batch in batches:
             if batch.labels is None:
                 raise needs_labels("probe")
-            captured = capture.run(batch.for_model(subject.preparation, subject.name), batch.size, batch.index)
+            captured = capture.run(batch.for_model(subject.takes), batch.size, batch.index)
             assert captured.features is not None
             parts.append(captured.features)
             classes.append(batch.labels)
@@ -117,4 +120,4 @@ def _features(subject: Subject, source: Any, options: Options) -> tuple[list[np.
             f"a layer of {subject.name} gives another number of features in every minibatch (padded sequences, images "
             "of other sizes): pooling='mean' makes them equal"
         ) from error
-    return whole, np.concatenate(classes), capture.layers
+    return whole, label_numbers(np.concatenate(classes))[0], capture.layers

@@ -14,8 +14,10 @@ from torch import nn
 from cka_plugin import sample
 from cka_plugin.adapters import Adapter, Layer, Preparation
 from cka_plugin.adapters import registry as adapters
+from cka_plugin.data import Takes, takes
 from cka_plugin.lending.randomness import seeded
 from cka_plugin.lending.running import is_offloaded
+from cka_plugin.models.forward import GivenForward
 from cka_plugin.models.part import part_of, runs_by_itself
 from cka_plugin.models.preparation import preparation_of
 from cka_plugin.models.python_function import PREFIX, made_by_function
@@ -37,6 +39,7 @@ class Subject:
         layers: paths are those of `root`.
         discover: see `Capture`.
         preparation: how raw examples become its inputs; None where nobody says.
+        takes: which members of the examples are its inputs.
         named: paths of layers that were asked for by name or path, which must run.
         missed: names and patterns of layers asked for that fitted none of its layers.
     """
@@ -48,6 +51,7 @@ class Subject:
     layers: list[Layer]
     discover: bool
     preparation: Preparation | None
+    takes: Takes
     named: frozenset[str] = frozenset()
     missed: tuple[str, ...] = ()
 
@@ -84,15 +88,18 @@ def subject(name: str, model: Any, options: Options) -> Subject:
     found = chosen.layers
     if part is not None:
         found = [_within(f"{prefix}{own.part}", layer) for layer in found]
+    preparation = preparation_of(inner, adapter, own.transforms, own.max_length) or preparation_of(
+        looked_at, reader, None, own.max_length
+    )
     return Subject(
         name,
         root,
         inner,
-        adapter,
+        adapter if own.forward is None else GivenForward(adapter, own.forward),
         found,
         discover=part is not None or not chosen.listed or own.granularity == "module" or reader.name == "generic",
-        preparation=preparation_of(inner, adapter, own.transforms, own.max_length)
-        or preparation_of(looked_at, reader, None, own.max_length),
+        preparation=preparation,
+        takes=takes(name, inner, preparation, own.inputs, own.forward),
         named=frozenset(
             layer.path for layer, its in zip(found, chosen.layers, strict=True) if its.path in chosen.named
         ),

@@ -54,6 +54,9 @@ def check(
     checkpoint: str | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
     transforms: Any = None,
+    forward: Any = None,
+    inputs: Any = None,
+    label_key: str | int | None = None,
     device: str = "auto",
     on_error: str = "raise",
     max_memory: int | float | str = "auto",
@@ -86,7 +89,8 @@ def check(
         level: of the intervals.
         name: the model's name in messages.
         precision: of the forward pass; the baseline's by default.
-        pretrained, checkpoint, model_kwargs, transforms, device, on_error, max_memory, progress: as for `represent`.
+        pretrained, checkpoint, model_kwargs, transforms, forward, inputs, label_key, device, on_error, max_memory,
+            progress: as for `represent`.
 
     Returns:
         A `CheckResult`: `.passed`, `.failures`, `.layers`, `.errors`; it prints as a table, worst layers first.
@@ -122,6 +126,9 @@ def check(
         "checkpoint": checkpoint,
         "model_kwargs": model_kwargs,
         "transforms": transforms,
+        "forward": forward,
+        "inputs": inputs,
+        "label_key": label_key,
         "device": device,
         "on_error": on_error,
         "max_memory": max_memory,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cka_plugin.data import ReadOptions, open_data, rows_of
+from cka_plugin.data import ReadOptions, open_data
 from cka_plugin.engine.reading import read_like
 from cka_plugin.representation import Representation
 
@@ -25,8 +25,7 @@ def kept(representation: Representation, data: Any, labels: Any, read: ReadOptio
     read = read_like(representation, read)
     rows: dict[int, Any] = {}
     for batch in open_data(data, labels).batches(read):
-        of_batch = batch.raw if batch.raw is not None else rows_of(batch.inputs, batch.size)  # type: ignore[arg-type]
-        for rank, row in zip(batch.places, of_batch, strict=True):
+        for rank, row in zip(batch.places, batch.examples(), strict=True):
             rows.setdefault(int(rank), row)
     ordered: list[Any] = [rows[rank] for rank in sorted(rows)]
     if isinstance(ordered[0], Tensor):

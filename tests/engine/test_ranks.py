@@ -335,7 +335,8 @@ def own(rank: int, n: int = 10, labels: list[int] | None = None, **read) -> list
     """Number, ids and labels of the minibatches of one of three ranks."""
     data = TensorDataset(images(n))
     sampler = DistributedSampler(data, num_replicas=3, rank=rank, shuffle=False)
-    stream = Stream(DataLoader(data, batch_size=4, sampler=sampler), labels)
+    stream = Stream(DataLoader(data, batch_size=4, sampler=sampler))
+    stream = stream if labels is None else stream.with_labels(labels)
     batches = SampledStream(stream, sampler).batches(ReadOptions(**read))
     return [(b.index, b.ids, None if b.labels is None else b.labels.tolist()) for b in batches]
 
