@@ -20,12 +20,14 @@ from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Adapter, Inputs, Layer
 from cka_plugin.adapters.modules import module_at
+from cka_plugin.capture.axes import Axes, Channels, channels_of
+from cka_plugin.capture.direct import DirectCalls
 from cka_plugin.capture.firing import CaptureError, settled
 from cka_plugin.capture.inputs import describe_inputs, own_copy, to_device
 from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
 from cka_plugin.capture.orders import doubled, exchanged, reordered
 from cka_plugin.capture.packed_weights import weights_packed
-from cka_plugin.capture.pooling import pool
+from cka_plugin.capture.pooling import OVER_PLACES, UnknownPlaces, pool
 from cka_plugin.capture.rows import OUTPUT, Rows, Slot, Taken
 from cka_plugin.core import GramPacker, similarities
 from cka_plugin.lending.loan import Loan, lent
@@ -68,7 +70,7 @@ class Capture:
         name: the model's name, for messages.
         discover: the layers are candidates (`module` granularity, generic models): those that do not fire are left out,
             and the order is that of firing. Otherwise every layer must fire, in the listed order within its tower.
-        pooling: see `pooling.pool`.
+        pooling: see `pooling.pool`; which axes are places is followed through the first minibatch.
         kernel: `linear` or `rbf`.
         bandwidth: for `rbf`.
         device: where to run; the model is brought there and back. None leaves it where it is.
@@ -120,6 +122,10 @@ class Capture:
         self._gram_device = torch.device("cpu") if self.device.type == "mps" else self.device  # MPS has no float64
         self._grams = GramPacker(self._gram_device)
         self._features: list[npt.NDArray[np.float32]] = []
+        self._channels: Channels | None = None  # followed in the first minibatch, where places are pooled
+        self._axes: dict[Slot, Axes | None] = {}
+        self._complex: set[Slot] = set()
+        self._told: set[str] = set()  # what has been warned of
         self._inputs: Inputs = ()
         self._n = 0
         self._running = False
@@ -139,10 +145,11 @@ class Capture:
                 evaluating(self.model)
             if self._move and gains_from_channels_last(self.model, self.device, AUTOCAST[self.precision] is not None):
                 self._to_channels_last(stack)
-            for position, layer in enumerate(self.candidates):
+            hooks = [(self._module(layer), self._hook(k, layer)) for k, layer in enumerate(self.candidates)]
+            for module, hook in hooks:
                 # Not the module's own method: what TorchScript made runs hooks, but refuses them.
-                handle = nn.Module.register_forward_hook(self._module(layer), self._hook(position, layer))
-                stack.callback(handle.remove)
+                stack.callback(nn.Module.register_forward_hook(module, hook).remove)
+            self._direct = stack.enter_context(DirectCalls(hooks))
             self._stack = stack.pop_all()
         return self
 
@@ -233,9 +240,11 @@ class Capture:
     def _pass(self, inputs: Any) -> Tensor | None:
         """One forward pass, as if it were the first; returns the logits."""
         self._forget()
+        self._direct.begin()
         self._inputs = inputs
         with self._evaluation(), self._loan.for_pass(self._minibatch) as drawn:
-            output = self._forward(inputs)
+            with self._following():
+                output = self._forward(inputs)
             if self._rows.wanted:
                 self._rows.random = AUTOCAST[self.precision] is not None or bool(drawn)
             logits = self.adapter.logits(self.model, output)
@@ -260,6 +269,17 @@ class Capture:
         with self._evaluation(), lent(self.model) as before, before.watched(), self._loan.making_lazy_parameters():
             self._forward(given)
         self._lazy, self._running = False, True
+
+    @contextlib.contextmanager
+    def _following(self) -> Iterator[None]:
+        """Within it which axes hold channels is followed, where that is asked and not known yet."""
+        known = bool(self._slots) and all(reading.settled for reading in self._rows.readings.values())
+        if known or self.pooling not in OVER_PLACES:
+            yield
+            return
+        with Channels() as self._channels:
+            yield
+        self._channels = None
 
     def _forget(self) -> None:
         self._fired, self._calls, self._features = [], Counter(), []
@@ -292,24 +312,40 @@ class Capture:
                 if isinstance(taken, str):
                     self._unreadable(slot, layer, taken)
                 elif taken is not None:  # else the pass is repeated
-                    self._keep(slot, layer, taken)
+                    self._keep(slot, layer, taken, args)
 
         return hook
 
-    def _keep(self, slot: Slot, layer: Layer, taken: Taken) -> None:
+    def _keep(self, slot: Slot, layer: Layer, taken: Taken, given: Any) -> None:
         """Make the Gram matrix of a layer."""
-        x = taken.x
+        x, mask = taken.x, None
         try:
-            mask = None
-            if x.ndim == 3 and self.pooling != "flatten":
+            if taken.found.lengths is not None and self.pooling in OVER_PLACES:
+                mask = torch.arange(x.shape[1], device=x.device) < taken.found.lengths.to(x.device)[:, None]
+            elif x.ndim == 3 and self.pooling != "flatten":
                 mask = self.adapter.mask(self.model, layer, self._inputs, x.shape[1])
-            rows = pool(x, self.pooling, mask)
+            rows = pool(x, self.pooling, mask, self._channels_of(slot, taken, given))
+        except UnknownPlaces as error:
+            self._rows.left_out[slot] = str(error)
+            self._unreadable(slot, layer, str(error))
+            return
         except ValueError as error:
             raise CaptureError(f"layer {layer.name!r} ({layer.path}) of {self.name}: {error}") from error
         if self.features:  # a copy: later in-place changes are not ours
             self._features.append(rows.float().cpu().numpy().copy())
+        if taken.found.complex:
+            self._complex.add(slot)
         self._grams.add(*similarities(rows, self.kernel, self.bandwidth))
         self._fired.append(slot)
+
+    def _channels_of(self, slot: Slot, taken: Taken, given: Any) -> tuple[int, ...] | None:
+        """The axes of what was taken that hold channels, as told on the first minibatch."""
+        if self.pooling not in OVER_PLACES:
+            return None
+        if self._channels is not None:
+            self._axes[slot] = channels_of(self._channels, taken.found, given)
+        axes = self._axes.get(slot)
+        return None if axes is None else taken.reading.taken_axes(axes)
 
     def _unreadable(self, slot: Slot, layer: Layer, why: str) -> None:
         """A layer whose rows cannot be told: left out from the first minibatch on, or NaN if it was there before."""
@@ -320,45 +356,63 @@ class Capture:
 
     def _nothing(self, slot: Slot, why: str) -> None:
         """NaN for a layer that cannot be read in this minibatch, and so for all its pairs."""
-        warnings.warn(
-            f"layer {self.layers[self._slots.index(slot)].name!r} of {self.name} is NaN: {why}",
-            CKAWarning,
-            stacklevel=2,
-        )
+        self._warn(f"layer {self.layers[self._slots.index(slot)].name!r} of {self.name} is NaN", why)
         self._grams.add(torch.full((self._n, self._n), torch.nan), torch.zeros((), dtype=torch.int32))
         self._fired.append(slot)
 
-    def _warn_of_left_out(self) -> None:
+    def _warn(self, what: str, why: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            warnings.warn(f"{what}: {why}", CKAWarning, stacklevel=2)
+
+    def _named(self, slot: Slot) -> str:
+        """A call of a layer, for messages."""
+        layer, call = self.candidates[slot[0]], slot[1]
+        name = layer.name + (f"@{call}" if call else "")
+        return repr(name if layer.path in ("", name) else f"{name} ({layer.path})")
+
+    def _tell(self) -> None:
+        """Say what was left out, and what was read otherwise than it was returned."""
         reasons: dict[str, list[str]] = {}
-        for (position, call), why in self._rows.left_out.items():
-            if (position, call) == OUTPUT:
-                reasons.setdefault(f"no predictions, as {why}", [])
-            else:
-                layer = self.candidates[position]
-                name = layer.name + (f"@{call}" if call else "")
-                shown = name if layer.path in ("", name) else f"{name} ({layer.path})"
-                reasons.setdefault(why, []).append(repr(shown))
+        for slot, why in self._rows.left_out.items():
+            reasons.setdefault(why, []).append("its predictions" if slot == OUTPUT else self._named(slot))
         if reasons:
-            told = [f"{', '.join(names)}: {why}" if names else why for why, names in reasons.items()]
-            warnings.warn(f"left out of {self.name}: {'; '.join(told)}", CKAWarning, stacklevel=2)
+            told = "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
+            self._warn(f"left out of {self.name}", told)
+        if self._complex:
+            names = ", ".join(self._named(slot) for slot in self._slots if slot in self._complex)
+            self._warn(
+                f"complex activations of {self.name}, {names}",
+                "compared by the real part of their inner products, Re(X Xᴴ)",
+            )
+
+    def _agree(self) -> None:
+        """See that the layers are those of the first minibatch; those found there may be NaN from here on."""
+        missing = [slot for slot in self._slots if slot not in self._fired]
+        extra = [slot for slot in self._fired if slot not in self._slots]
+        if (missing or extra) and not (self.discover and not self.features):
+            names = [self.layers[self._slots.index(slot)].name for slot in missing]
+            raise CaptureError(
+                f"{self.name} did not run the same layers on every minibatch: missing {names}, more calls of "
+                f"{[self.candidates[slot[0]].name for slot in extra]}"
+            )
+        for slot in missing:
+            self._nothing(slot, "it did not run on every minibatch")
+        for slot in extra:
+            self._warn(f"left out of {self.name}, {self._named(slot)}", "it did not run on the first minibatch")
 
     def _collect(self, logits: Tensor | None) -> Captured:
         """What the hooks kept, in the order of the layers, on the host."""
         if not self._slots:
             if not self._fired and any(slot != OUTPUT for slot in self._rows.left_out):
-                self._warn_of_left_out()
-                raise CaptureError(
-                    f"no layer of {self.name} can be compared: {next(iter(self._rows.left_out.values()))}"
-                )
+                self._tell()
+                why = next(why for slot, why in self._rows.left_out.items() if slot != OUTPUT)
+                raise CaptureError(f"no layer of {self.name} can be compared: {why}")
             self._slots, self.layers = settled(self.name, self.candidates, self._fired, self.discover, self.required)
-            self._warn_of_left_out()
+            self._tell()
+            self._direct.only_seen()
+        self._agree()
         order = {slot: place for place, slot in enumerate(self._fired)}
-        if set(order) != set(self._slots):
-            missing = [self.layers[self._slots.index(s)].name for s in self._slots if s not in order]
-            extra = [self.candidates[s[0]].name for s in self._fired if s not in self._slots]
-            raise CaptureError(
-                f"{self.name} did not run the same layers on every minibatch: missing {missing}, more calls of {extra}"
-            )
         places = [order[slot] for slot in self._slots]
         made = to_host([*self._grams.finish(places), *([] if logits is None else [logits])])
         return Captured(

@@ -8,7 +8,7 @@ one, rearranged. Sizes alone tell nothing: a minibatch may have as many examples
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -82,6 +82,15 @@ class Reading:
             return x
         split = x.unflatten(0, (self.outer, n, self.inner)).transpose(0, 1)
         return split.flatten(1, 2)
+
+    def taken_axes(self, axes: Iterable[int]) -> tuple[int, ...]:
+        """Where other axes of the tensor lie after `take`.
+
+        Example:
+            >>> Reading(axis=1).taken_axes([0, 2]), Reading(inner=3).taken_axes([1])
+            ((1, 2), (2,))
+        """
+        return tuple(axis + (axis < self.axis) + self.gathers for axis in axes if axis != self.axis)
 
     def described(self) -> str:
         """For people.

@@ -21,11 +21,13 @@ class Found:
         lengths: (n,) of sequences that were packed or nested, whose examples are on axis 0 by their type; `x` is
             (n, length, ...) then, with zeros after the end of each.
         complex: whether `x` has a last axis of real and imaginary part.
+        returned: the tensor as it was returned; None where that was no tensor.
     """
 
     x: Tensor
     lengths: Tensor | None = None
     complex: bool = False
+    returned: Tensor | None = None
 
 
 def tensors(output: Any) -> Iterator[Found]:
@@ -64,8 +66,8 @@ def _parts(output: Any) -> Iterator[Any]:
         yield from (getattr(output, field.name) for field in dataclasses.fields(output))
 
 
-def _readable(x: Tensor) -> Found | None:
-    x = x.detach()
+def _readable(returned: Tensor) -> Found | None:
+    x = returned.detach()
     if x.device.type == "mps":  # which has no float64
         x = x.cpu()
     if x.is_quantized:
@@ -80,4 +82,6 @@ def _readable(x: Tensor) -> Found | None:
         x = x.to_dense()
     if x.ndim == 0:
         return None
-    return Found(torch.view_as_real(x.resolve_conj()), lengths, True) if x.is_complex() else Found(x, lengths)
+    if x.is_complex():
+        return Found(torch.view_as_real(x.resolve_conj()), lengths, True, returned)
+    return Found(x, lengths, False, returned)

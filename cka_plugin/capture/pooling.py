@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from cka_plugin.core import as_rows
 
+OVER_PLACES = ("mean", "max", "cls", "last")
 
-def pool(x: Tensor, pooling: str, mask: Tensor | None) -> Tensor:
+
+class UnknownPlaces(ValueError):
+    """Which axes of an activation are places is not known."""
+
+
+def pool(x: Tensor, pooling: str, mask: Tensor | None, channels: Sequence[int] | None = None) -> Tensor:
     """Activations (n, ...) to features (n, d).
 
     Args:
-        x: (n, d), (n, length, d) token sequences, or (n, channels, height, width) maps (channels last where the two
-            axes
-            after the first are the equal ones).
+        x: (n, d), or with places: (n, length, d) token sequences, (n, channels, height, width) maps, ...
         pooling: `auto` averages sequences that have a mask over it and flattens everything else; `flatten`; `mean` and
-            `max` over positions; `cls` the first and `last` the last position that the mask does not exclude.
-        mask: (n, length), nonzero where a position counts; None where all do.
+            `max` over places; `cls` the first and `last` the last place that the mask does not exclude.
+        mask: (n, length), nonzero where a place counts; None where all do.
+        channels: the axes of `x` that hold channels; all others but the first are places. None where nobody knows.
 
     Raises:
+        UnknownPlaces: `mean`, `max`, `cls` or `last` where nobody knows.
         ValueError: `cls` or `last` of something that is not a sequence.
 
     Example:
         >>> x = torch.tensor([[[1.0], [3.0]], [[5.0], [100.0]]])
         >>> pool(x, "auto", torch.tensor([[1, 1], [1, 0]])).tolist()
         [[2.0], [5.0]]
+        >>> pool(x, "mean", None, channels=[2]).tolist()
+        [[2.0], [52.5]]
     """
     if x.ndim <= 2 or pooling == "flatten":
         return as_rows(x)
@@ -34,28 +44,41 @@ def pool(x: Tensor, pooling: str, mask: Tensor | None) -> Tensor:
         if not masked:
             return as_rows(x)
         pooling = "mean"
+    if not masked:
+        return _over_places(x, pooling, channels)
+    assert mask is not None
+    counts = mask != 0
     if pooling in ("cls", "last"):
-        if x.ndim != 3:
-            raise ValueError(f"pooling {pooling!r} needs token sequences (n, length, d); given shape {tuple(x.shape)}")
-        counts = (
-            mask != 0 if masked and mask is not None else torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        )
         steps = torch.arange(x.shape[1], device=x.device)
         if pooling == "cls":
             index = torch.where(counts, steps, x.shape[1] - 1).amin(1)
         else:
             index = torch.where(counts, steps, 0).amax(1)
         return x[torch.arange(len(x), device=x.device), index]
-    if masked and mask is not None:
-        counts = (mask != 0).unsqueeze(-1)
-        if pooling == "max":
-            return x.masked_fill(~counts, float("-inf")).amax(1)
-        # Positions without content may hold anything, NaN too: put zeros there before the sum.
-        total = x.masked_fill(~counts, 0).sum(1, dtype=_summing_dtype(x))
-        return total / counts.sum(1).clamp(min=1)
-    channels_last = x.ndim == 4 and x.shape[1] == x.shape[2] != x.shape[3]
-    axes = (1,) if x.ndim == 3 else tuple(range(1, x.ndim - 1)) if channels_last else tuple(range(2, x.ndim))
-    return x.amax(axes) if pooling == "max" else x.mean(axes, dtype=_summing_dtype(x))
+    counts = counts.unsqueeze(-1)
+    if pooling == "max":
+        return x.masked_fill(~counts, float("-inf")).amax(1)
+    # Places without content may hold anything, NaN too: put zeros there before the sum.
+    total = x.masked_fill(~counts, 0).sum(1, dtype=_summing_dtype(x))
+    return total / counts.sum(1).clamp(min=1)
+
+
+def _over_places(x: Tensor, pooling: str, channels: Sequence[int] | None) -> Tensor:
+    if channels is None:
+        raise UnknownPlaces(
+            f"pooling {pooling!r} needs to know which axes of (examples, ...) {tuple(x.shape)} are places, which "
+            "channels, and no operation that made it says so; pooling='flatten' need not know"
+        )
+    places = [axis for axis in range(1, x.ndim) if axis not in channels]
+    if not places:
+        return as_rows(x)
+    if pooling in ("cls", "last"):
+        if len(places) != 1:
+            raise ValueError(
+                f"pooling {pooling!r} needs token sequences (n, length, d); given (examples, ...) {tuple(x.shape)}"
+            )
+        return as_rows(x.select(places[0], 0 if pooling == "cls" else -1))
+    return as_rows(x.amax(places) if pooling == "max" else x.mean(places, dtype=_summing_dtype(x)))
 
 
 def _summing_dtype(x: Tensor) -> torch.dtype:

@@ -211,3 +211,74 @@ def test_models_of_known_frameworks_run_once() -> None:
     assert len(passes) == 2
     represented(net, torch.randn(16, 3, 32, 32), 8)
     assert len(passes) == 4
+
+
+def test_complex_activations_are_named_and_compared_by_the_real_part_of_their_inner_products() -> None:
+    class Fourier(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.fft.rfft(x)
+
+    class Spectral(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.fourier, self.head = nn.Linear(6, 8), Fourier(), nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.fourier(self.first(x)).abs())
+
+    net, x = Spectral().eval(), torch.randn(48, 6)
+    with pytest.warns(cka.CKAWarning, match="complex activations of net, 'fourier'"):
+        found = represented(net, x, 8)
+    z = torch.fft.rfft(net.first(x))
+    assert_layers(found, {"first": net.first(x), "fourier": torch.cat([z.real, z.imag], 1)})
+
+
+def test_sparse_activations_are_read() -> None:
+    class Sparse(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x * (x > 0)).to_sparse()
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.sparse, self.head = nn.Linear(6, 8), Sparse(), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.sparse(self.first(x)).to_dense())
+
+    net, x = Net().eval(), torch.randn(48, 6)
+    assert_layers(represented(net, x, 8), {"first": net.first(x), "sparse": net.first(x).relu()})
+
+
+def test_an_expert_that_is_not_always_asked_is_named() -> None:
+    class Gate(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.early, self.late, self.head = (nn.Linear(6, 6) for _ in range(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.first(x)
+            return self.head(self.late(h) if float(x[:, 5].mean()) > 5 else self.early(h))
+
+    x = torch.randn(48, 6)
+    x[32:, 5] = 10.0
+    examples = torch.utils.data.DataLoader([{"x": row} for row in x], batch_size=16)
+    with pytest.warns(cka.CKAWarning) as warned:
+        found = cka.represent({"net": Gate().eval()}, examples, granularity="module", progress=False)
+    paths = {layer.name: layer.path for layer in found.layers}
+    assert list(paths.values()) == ["first", "early", "head"]
+    assert [paths[name] for name in found.problems] == ["early"]
+    said = " ".join(str(warning.message) for warning in warned)
+    assert "of net is NaN: it did not run on every minibatch" in said
+    assert "(late)': it did not run on the first minibatch" in said
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last", "cls", "max"])
+def test_packed_sequences_are_pooled_over_their_own_length(pooling: str) -> None:
+    net, x, lengths = Packed(False).eval(), torch.randn(32, 8, 5), torch.randint(1, 9, (32,))
+    found = represented(net, {"x": x, "lengths": lengths}, 8, pooling=pooling)
+    with torch.no_grad():
+        states = net.right(x, lengths)["lstm"]
+    own = [row[:length] for row, length in zip(states, lengths.tolist(), strict=True)]
+    pooled = {"mean": lambda s: s.mean(0), "last": lambda s: s[-1], "cls": lambda s: s[0], "max": lambda s: s.amax(0)}
+    assert_layers(found, {"lstm": torch.stack([pooled[pooling](s) for s in own])})
