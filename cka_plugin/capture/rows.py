@@ -56,15 +56,6 @@ class Rows:
         self._watching = False
         self._seen: dict[Slot, list[Sketch | None]] = {}
 
-    @property
-    def unsettled(self) -> bool:
-        """Whether a next pass may still ask for one in another order."""
-        return not self._asked or any(not reading.settled for reading in self.readings.values())
-
-    @property
-    def _asked(self) -> bool:
-        return bool(self.readings)
-
     @contextlib.contextmanager
     def watching(self, order: Tensor) -> Iterator[None]:
         """Within it a pass runs with example `order[i]` in place i; outputs are noted, not taken."""
