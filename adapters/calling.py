@@ -17,7 +17,7 @@ def parameters_of(owner: type[nn.Module]) -> tuple[inspect.Parameter, ...]:
     """The parameters of `forward`, but for `self`; none where they cannot be told (a scripted module)."""
     try:
         return tuple(inspect.signature(owner.forward).parameters.values())[1:]
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         return ()
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.fx
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -72,15 +73,37 @@ def is_leaf(module: nn.Module) -> bool:
 
     `MultiheadAttention` reads the weights of its projection without calling it; what is parametrized (weight norm)
     computes weights inside, not activations; quantised layers keep their packed weights in a module. What TorchScript
-    has compiled runs as a whole, and passes hooks on its parts by.
+    has compiled or torch.export has written down runs as a whole, and passes hooks on its parts by.
 
     Example:
         >>> is_leaf(nn.Linear(2, 2)), is_leaf(nn.MultiheadAttention(4, 2)), is_leaf(nn.Sequential(nn.ReLU()))
         (True, True, False)
     """
     children = {name for name, _ in module.named_children()}
-    whole = isinstance(module, nn.MultiheadAttention | torch.jit.ScriptModule)
+    whole = isinstance(module, nn.MultiheadAttention | torch.jit.ScriptModule) or _is_exported(module)
     return whole or children <= {"parametrizations", "_packed_params"}
+
+
+def fires(module: nn.Module) -> bool:
+    """Whether the module can be called at all: lists of modules, and the shells that tracing leaves, cannot.
+
+    Example:
+        >>> fires(nn.Sequential()), fires(nn.ModuleList())
+        (True, False)
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        return True
+    return "forward" in vars(module) or type(module).forward is not nn.Module.forward
+
+
+def _is_exported(module: nn.Module) -> bool:
+    """Whether a module is a graph, as torch.export makes it, whose weights lie in shells: nothing inside uses them."""
+    if not isinstance(module, torch.fx.GraphModule):
+        return False
+    inside = list(module.modules())[1:]
+    return any(True for _ in module.parameters()) and not any(
+        fires(part) and any(True for _ in part.parameters()) for part in inside
+    )
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -148,4 +171,14 @@ def leaf_layers(model: nn.Module, coarse: Sequence[Layer] = ()) -> list[Layer]:
     return spread_depths([Layer(n, p, "module", 0.0) for n, p in zip(chosen, paths, strict=True)])
 
 
-__all__ = ["is_activation", "is_leaf", "is_norm", "layer_within", "leaf_layers", "leaves", "module_at", "unwrap"]
+__all__ = [
+    "fires",
+    "is_activation",
+    "is_leaf",
+    "is_norm",
+    "layer_within",
+    "leaf_layers",
+    "leaves",
+    "module_at",
+    "unwrap",
+]

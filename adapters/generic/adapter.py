@@ -19,14 +19,13 @@ from cka_plugin.adapters.generic.runs import (
     Run,
     find_bare_runs,
     find_runs,
-    fires,
     has_weights,
     is_weight_layer,
     join,
     weight_count,
 )
 from cka_plugin.adapters.known import known_owner
-from cka_plugin.adapters.modules import is_activation, is_norm, layer_within, module_at
+from cka_plugin.adapters.modules import fires, is_activation, is_norm, layer_within, module_at
 
 
 class GenericAdapter(Adapter):

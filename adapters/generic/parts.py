@@ -10,9 +10,9 @@ from functools import cached_property
 
 from torch import nn
 
-from cka_plugin.adapters.generic.runs import fires, has_weights, is_pure, join, weight_count
+from cka_plugin.adapters.generic.runs import has_weights, is_pure, join, weight_count
 from cka_plugin.adapters.layer import Layer
-from cka_plugin.adapters.modules import is_leaf, is_norm, leaves
+from cka_plugin.adapters.modules import fires, is_leaf, is_norm, leaves
 from cka_plugin.adapters.naming import spread_depths
 from cka_plugin.adapters.order.calls import call_order
 from cka_plugin.adapters.order.firing import firing_order

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import torch
 from torch import nn
 
-from cka_plugin.adapters.modules import is_activation, is_leaf, leaves
+from cka_plugin.adapters.modules import fires, is_activation, is_leaf, leaves
 
 # A run that holds less than this share of the weights of the largest run is part of a stem, neck or head.
 SMALLEST_RUN = 0.05
@@ -101,11 +102,6 @@ def _part(run: Run) -> str:
     return re.sub(r"_?\d+", "", run.container)
 
 
-def fires(module: nn.Module) -> bool:
-    """Whether the module can be called at all: lists of modules, and the shells that tracing leaves, cannot."""
-    return "forward" in vars(module) or type(module).forward is not nn.Module.forward
-
-
 def is_pure(module: nn.Module) -> bool:
     """Whether the module only holds others: it calls them one after the other, or leaves the calls to its owner."""
     return type(module) is nn.Sequential or not fires(module)
@@ -117,7 +113,13 @@ def is_weight_layer(module: nn.Module) -> bool:
 
 
 def has_weights(module: nn.Module) -> bool:
-    """Whether anything in the module is learned; quantised layers hold their weights in no parameter."""
+    """Whether anything in the module is learned.
+
+    Quantised layers hold their weights in no parameter, and frozen graphs of TorchScript (which have no flag for
+    training either) in constants.
+    """
+    if isinstance(module, torch.jit.ScriptModule) and not hasattr(module, "training"):
+        return True
     return any(True for _ in module.parameters()) or any(is_weight_layer(leaf) for _, leaf in leaves(module))
 
 
@@ -142,7 +144,7 @@ def _like_typed(module: nn.Module, children: Sequence[tuple[str, nn.Module]]) ->
     """The children that make a run: every class with two members or more, tiny ones and mere layers left out."""
     groups: dict[Any, list[tuple[str, nn.Module]]] = {}
     for path, child in children:
-        if not is_leaf(child) and fires(child):
+        if (not is_leaf(child) or _is_scripted_block(child)) and fires(child):
             staged = isinstance(module, _LISTS) and is_pure(child) and _holds_modules(child)
             groups.setdefault("stages" if staged else _signature(child), []).append((path, child))
     runs = [group for group in groups.values() if _is_run(module, children, group)]
@@ -152,6 +154,10 @@ def _like_typed(module: nn.Module, children: Sequence[tuple[str, nn.Module]]) ->
     proper = [group for group in runs if any(_is_block(child) for _, child in group)]
     chosen = {path for group in proper or runs for path, _ in group}
     return [(path, child) for path, child in children if path in chosen]
+
+
+def _is_scripted_block(module: nn.Module) -> bool:
+    return isinstance(module, torch.jit.ScriptModule) and any(True for _ in module.children())
 
 
 def _is_run(module: nn.Module, children: Sequence[Any], group: Sequence[tuple[str, nn.Module]]) -> bool:
@@ -207,6 +213,8 @@ def _holds_modules(module: nn.Module) -> bool:
 
 def _signature(module: nn.Module) -> Any:
     """What makes modules like-typed: the class; for a bare list of modules, the classes of what it holds."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return (type(module), module.original_name)
     if type(module) not in _LISTS:
         return type(module)
     inner: list[Any] = []
@@ -250,7 +258,6 @@ __all__ = [
     "Run",
     "find_bare_runs",
     "find_runs",
-    "fires",
     "has_weights",
     "is_pure",
     "is_weight_layer",

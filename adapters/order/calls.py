@@ -93,10 +93,10 @@ def _serves_twice(module: nn.Module) -> bool:
 
 @functools.cache
 def _of_method(owner: type, method: str, deepest: int) -> tuple[Mention, ...]:
-    function = inspect.unwrap(getattr(owner, method))
     try:
+        function = inspect.unwrap(getattr(owner, method))
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
+    except (OSError, TypeError, SyntaxError, AttributeError):  # AttributeError: what TorchScript has compiled
         return ()
     reader = _Reader(owner, deepest)
     reader.visit(tree.body[0])

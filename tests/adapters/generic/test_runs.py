@@ -225,3 +225,9 @@ def test_a_module_dict_of_blocks_is_a_run() -> None:
 
 def test_numbered_blocks_of_equal_width_without_forward_order_keep_definition() -> None:
     assert [run.blocks for run in find_runs(nn.ModuleList([Block(), Block()]))] == [["0", "1"]]
+
+
+def test_a_list_of_scripted_blocks_is_a_run() -> None:
+    blocks = [torch.jit.script(block(6).eval()) for _ in range(3)]
+    model = nn.Sequential(nn.Linear(6, 6), *blocks, nn.Linear(6, 3))
+    assert named(model) == {"stem": "0", "blocks.0": "1", "blocks.1": "2", "blocks.2": "3", "head": "4"}
