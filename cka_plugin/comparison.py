@@ -248,8 +248,16 @@ class Comparison:
         depths = [[layer.depth for layer in self.layers(name)] for name in self.names]
         return similarity_of_models(lambda i, j: self.matrix(self.names[i], self.names[j]), depths)
 
-    def chance(self, a: str | None = None, b: str | None = None, draws: int = 199, seed: int = 0) -> ChanceLevel:
-        """The CKA that two models would reach if their examples had nothing to do with one another.
+    def chance(
+        self,
+        a: str | None = None,
+        b: str | None = None,
+        draws: int = 199,
+        seed: int = 0,
+        measure: str = "cka",
+        **options: Any,
+    ) -> ChanceLevel:
+        """The similarity that two models would reach if their examples had nothing to do with one another.
 
         Nearly any two networks on the same data exceed it: see `cka_plugin.untrained`, `input_similarity` and
         `label_similarity` for levels that say more.
@@ -259,35 +267,41 @@ class Comparison:
             b: the other.
             draws: permutations of the examples within minibatches.
             seed: of the draws.
+            measure, options: as for `matrix`. A draw takes as long as the matrix: minutes for `bures`.
         """
         from cka_plugin.analysis.levels.chance import chance_level
 
         first, second = self.pair(a, b)
-        return chance_level(self[first], self[second], draws, seed)
+        return chance_level(self[first], self[second], draws, seed, measure, **options)
 
-    def calibrated(self, a: str | None = None, b: str | None = None, draws: int = 199, seed: int = 0) -> Calibrated:
-        """CKA above chance, (s - tau)/(1 - tau), of every pair of layers and of each layer's best match.
+    def calibrated(
+        self,
+        a: str | None = None,
+        b: str | None = None,
+        draws: int = 199,
+        seed: int = 0,
+        measure: str = "cka",
+        **options: Any,
+    ) -> Calibrated:
+        """Similarity above chance, (s - tau)/(1 - tau), of every pair of layers and of each layer's best match.
 
-        tau is the 95% quantile of CKA with the examples of one model permuted; for the best match, of the largest over
-        all layers of the other model in the same permutation, so that the search over layers is paid for.
+        tau is the 95% quantile with the examples of one model permuted; for the best match, of the largest over all
+        layers of the other model in the same permutation, so that the search over layers is paid for.
 
         Args:
-            a: one model; without both, the pair where two models are compared.
-            b: the other.
-            draws: permutations, each of which costs as much as comparing.
-            seed: of the draws.
+            a, b, draws, seed, measure, options: as for `chance`. CKA is the unbiased one, whatever the comparison's.
 
         Returns:
             A `Calibrated`: `.matrix`, `.p`, `.matches`, `.to_frame()`.
 
         Raises:
-            ValueError: fewer than 19 draws.
+            ValueError: fewer than 19 draws, no such measure or option.
         """
         from cka_plugin.analysis.levels.calibrated import calibrated
 
-        first, second = self[self.pair(a, b)[0]], self[self.pair(a, b)[1]]
-        names, layers = (first.name, second.name), (first.layer_names, second.layer_names)
-        return calibrated(first, second, names=names, layers=layers, draws=draws, seed=seed)
+        first, second = (self[name] for name in self.pair(a, b))
+        chance = self.chance(first.name, second.name, draws, seed, measure, **options)
+        return calibrated(chance, (first.name, second.name), (first.layer_names, second.layer_names))
 
     def label_similarity(self, name: str | None = None, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
         """CKA of every layer of a model with the pseudo-layer `labels`: two examples are alike where classes are.

@@ -1,4 +1,4 @@
-"""Similarity above chance: what is left of a CKA when width, depth and the search over layers are taken out.
+"""Similarity above chance: what is left of it when width, depth and the search over layers are taken out.
 
 Source: Groeger, Wen & Brbic 2026 (arXiv 2602.14486): s_cal = (s - tau)/(1 - tau), tau a high quantile of the null made
 by permuting the examples of one side; for the best of many layers, of the maximum over them in the same permutation.
@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_plugin.analysis.grams import GramVectors, cka_sums
-from cka_plugin.analysis.levels.chance import DRAWS, LEVEL, ChanceLevel, chance_level
+from cka_plugin.analysis.levels.chance import LEVEL, ChanceLevel
 from cka_plugin.core import Floats
 from cka_plugin.tables import Result, short, text_table
 from cka_plugin.wording import for_terminal
@@ -26,7 +25,7 @@ class CalibratedMatch:
     Attributes:
         layer: of `a`.
         match: the most similar layer of `b`; None where the layer has no similarity.
-        cka: their similarity.
+        cka: their similarity: CKA, or another measure where it was asked for.
         chance: the 95% quantile of the largest similarity of this layer with any layer of `b`, by chance.
         calibrated: (cka - chance) / (1 - chance); below 0 where chance would reach more.
         p: share of draws whose largest similarity reaches `cka`, (1 + count) / (draws + 1).
@@ -42,7 +41,7 @@ class CalibratedMatch:
 
 @dataclass(frozen=True, repr=False)
 class Calibrated(Result):
-    """CKA above chance, cell by cell and for the best match of each layer; made by `Comparison.calibrated`.
+    """Similarity above chance, cell by cell and for the best match of each layer; made by `Comparison.calibrated`.
 
     The null is independence, which nearly any two networks on the same data reject: a calibrated score well above 0
     says that the layers have something in common, not that it was learned.
@@ -78,7 +77,7 @@ class Calibrated(Result):
             )
             for row in self.matches
         ]
-        table = text_table(rows, [f"layer of {a}", f"best of {b}", "CKA", "by chance", "calibrated", "p"])
+        table = text_table(rows, [f"layer of {a}", f"best of {b}", self.chance.what, "by chance", "calibrated", "p"])
         smallest = short(1 / (self.chance.draws + 1))
         return (
             f"{table}\nby chance: what the best of as many layers reaches in one draw of 20, with the examples of one "
@@ -86,32 +85,20 @@ class Calibrated(Result):
         )
 
 
-def calibrated(
-    a: GramVectors,
-    b: GramVectors,
-    *,
-    names: tuple[str, str],
-    layers: tuple[Sequence[str], Sequence[str]],
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> Calibrated:
-    """CKA above chance between the layers of two models; one permutation in each draw for all layers together.
+def calibrated(chance: ChanceLevel, names: tuple[str, str], layers: tuple[Sequence[str], Sequence[str]]) -> Calibrated:
+    """The similarity above chance of the layers of two models.
 
     Args:
-        a: a representation, or anything else with its `vectors`, `diagonals`, `positions` and `passes`.
-        b: another on the same minibatches.
+        chance: what `chance_level` gives for them: one permutation in each draw for all layers together.
         names: of the two models.
         layers: names of the layers of either.
-        draws: permutations; a draw costs as much as comparing.
-        seed: of the draws.
 
     Raises:
-        ValueError: unlike minibatches, or fewer than 19 draws, of which the 95% quantile would be the largest.
+        ValueError: fewer than 19 draws, of which the 95% quantile would be the largest.
     """
-    if draws < round(1 / (1 - LEVEL)) - 1:
-        raise ValueError(f"draws {draws}: a level of {LEVEL} takes at least {round(1 / (1 - LEVEL)) - 1}")
-    chance = chance_level(a, b, draws, seed)
-    similarity = cka_sums(a, b).cka()
+    if chance.draws < round(1 / (1 - LEVEL)) - 1:
+        raise ValueError(f"draws {chance.draws}: a level of {LEVEL} takes at least {round(1 / (1 - LEVEL)) - 1}")
+    similarity = chance.similarity
     rows = []
     for layer, values, tau, p in zip(layers[0], similarity, chance.best_level, chance.best_p, strict=True):
         best = int(np.where(np.isfinite(values), values, -np.inf).argmax())

@@ -55,3 +55,28 @@ class GramMatrices:
         size = torch.linalg.matrix_norm(self.k) / self.n**0.5
         values = torch.where(values > _NOISE * self.precision * size.unsqueeze(-1), values, 0.0)
         return vectors * values.sqrt().unsqueeze(-2)
+
+    def permuted(self, order: Tensor) -> GramMatrices:
+        """The same with the examples in another order, without decomposing anything anew.
+
+        order: (n,) positions.
+        """
+        return _Permuted(self, order)
+
+
+class _Permuted(GramMatrices):
+    def __init__(self, of: GramMatrices, order: Tensor) -> None:
+        super().__init__(of.k[:, order][:, :, order], of.precision)
+        self._of, self._order = of, order
+
+    @cached_property
+    def distances(self) -> Tensor:
+        return self._of.distances[:, self._order][:, :, self._order]
+
+    @cached_property
+    def ranked_distances(self) -> Tensor:
+        return self._of.ranked_distances[:, self._order][:, :, self._order]
+
+    @cached_property
+    def roots(self) -> Tensor:
+        return self._of.roots[:, self._order]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from cka_plugin.analysis.grams import GramVectors, alive_rows, check_minibatches, double
 from cka_plugin.analysis.measures.gram_matrices import GramMatrices
@@ -82,24 +85,64 @@ def measured(a: GramVectors, b: GramVectors, measure: str, **options: Any) -> Me
         >>> measured(made, made, "mutual_knn").mean().diagonal().tolist()
         [1.0, 1.0]
     """
+    values, weights, passes = [], [], []
+    for part in parts_of(a, b, measure, **options):
+        values.append(part.between(part.right))
+        weights.append(part.weight)
+        passes.append(part.pass_index)
+    return Measured(np.stack(values), np.array(weights), np.array(passes) == min(a.passes))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Two models on one minibatch, ready for a measure.
+
+    Attributes:
+        left: Gram matrices of the layers of `a` that have some.
+        right: of those of `b`.
+        rows: which layers of `a` these are.
+        columns: which of `b`.
+        shape: layers of `a`, layers of `b`.
+        weight: n(n - 3).
+        pass_index: of the minibatch.
+        measure: of two `GramMatrices`.
+    """
+
+    left: GramMatrices
+    right: GramMatrices
+    rows: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+    shape: tuple[int, int]
+    weight: float
+    pass_index: int
+    measure: Callable[[GramMatrices, GramMatrices], Tensor]
+
+    def between(self, right: GramMatrices) -> Floats:
+        """(layers of a, layers of b) the measure, NaN for layers without Gram matrices.
+
+        right: `self.right`, or its examples in another order.
+        """
+        found = np.full(self.shape, np.nan)
+        if self.rows.size and self.columns.size:
+            found[np.ix_(self.rows, self.columns)] = self.measure(self.left, right).numpy()
+        return found
+
+
+def parts_of(a: GramVectors, b: GramVectors, measure: str, **options: Any) -> Iterator[Part]:
+    """The minibatches large enough for a measure, one after the other; arguments and errors as for `measured`."""
     chosen = measure_of(measure, options)
     check_minibatches(a, b)
     sizes = [len(positions) for positions in a.positions]
     reasons = [chosen.too_small(n, **options) for n in sizes]
-    usable = [index for index, reason in enumerate(reasons) if not reason]
-    if not usable:
+    if all(reasons):
         raise ValueError(f"measure {measure!r}: {reasons[int(np.argmax(sizes))]}; these have at most {max(sizes)}")
-    values = []
-    for index in usable:
-        left, rows = _of_minibatch(a, index)
-        right, columns = (left, rows) if b is a else _of_minibatch(b, index)
-        found = np.full((len(a.vectors[index]), len(b.vectors[index])), np.nan)
-        if rows.size and columns.size:
-            found[np.ix_(rows, columns)] = chosen.between(left, right, **options).numpy()
-        values.append(found)
-    weights = np.array([sizes[index] * (sizes[index] - 3) for index in usable], dtype=np.float64)
-    first = np.array([a.passes[index] == min(a.passes) for index in usable])
-    return Measured(np.stack(values), weights, first)
+    for index, (n, reason) in enumerate(zip(sizes, reasons, strict=True)):
+        if not reason:
+            left, rows = _of_minibatch(a, index)
+            right, columns = (left, rows) if b is a else _of_minibatch(b, index)
+            shape = len(a.vectors[index]), len(b.vectors[index])
+            between = partial(chosen.between, **options)
+            yield Part(left, right, rows, columns, shape, float(n * (n - 3)), a.passes[index], between)
 
 
 def _of_minibatch(grams: GramVectors, index: int) -> tuple[GramMatrices, npt.NDArray[np.int64]]:

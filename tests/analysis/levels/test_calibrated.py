@@ -22,7 +22,7 @@ def made(seed: int, layers: int, like: np.ndarray | None = None) -> PackedGrams:
 
 def run(a: PackedGrams, b: PackedGrams, draws: int = 99) -> Calibrated:
     layers = ([f"a{i}" for i in range(len(a.vectors[0]))], [f"b{i}" for i in range(len(b.vectors[0]))])
-    return calibrated(a, b, names=("one", "two"), layers=layers, draws=draws)
+    return calibrated(chance_level(a, b, draws), ("one", "two"), layers)
 
 
 def test_it_is_the_definition_cell_by_cell_and_for_the_best_match() -> None:
@@ -68,3 +68,16 @@ def test_a_dead_layer_has_no_match() -> None:
 def test_too_few_draws_for_the_level_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 19"):
         run(made(0, 1), made(1, 1), draws=10)
+
+
+@pytest.mark.parametrize("measure", ["mutual_knn", "rsa", "bures"])
+def test_other_measures_are_calibrated_by_their_own_level(measure: str) -> None:
+    options = {"k": 4} if measure == "mutual_knn" else {}
+    a, b = made(0, 2), made(1, 2)
+    unlike = calibrated(chance_level(a, b, 39, measure=measure, **options), ("x", "y"), (["p", "q"], ["p", "q"]))
+    assert unlike.p.min() > 1 / 40
+    assert unlike.matrix.max() < 0.1
+    same = calibrated(chance_level(a, a, 39, measure=measure, **options), ("x", "x"), (["p", "q"], ["p", "q"]))
+    assert np.diag(same.p) == pytest.approx(1 / 40)
+    assert np.diag(same.matrix) == pytest.approx(1.0, abs=1e-6)
+    assert measure in repr(same)

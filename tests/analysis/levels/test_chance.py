@@ -8,6 +8,7 @@ from scipy import stats
 
 from cka_plugin.analysis.grams import cka_sums, pack_layers
 from cka_plugin.analysis.levels.chance import chance_level
+from cka_plugin.analysis.measures import similarity
 from tests.support.planted import drifting, fresh, represent, rotation
 from tests.support.reference import minibatch_cka
 
@@ -71,3 +72,22 @@ def test_dead_layers_have_no_chance_level_and_do_not_spoil_the_others() -> None:
     assert found.largest_p == pytest.approx(0.05)
     with pytest.raises(ValueError, match="draws 0"):
         chance_level(a, b, draws=0)
+
+
+def test_chance_of_nearest_neighbours_is_k_of_n_less_1() -> None:
+    rng = np.random.default_rng(3)
+    a, b = represent([fresh(rng, 256, 8)]), represent([fresh(rng, 256, 8)])
+    level = chance_level(a, b, draws=99, measure="mutual_knn", k=5).level[0, 0]
+    assert 5 / 63 < level < 5 / 63 + 0.02
+
+
+@pytest.mark.parametrize("measure", ["mutual_knn", "rsa", "bures"])
+def test_the_null_of_a_measure_is_that_of_permuted_examples(measure: str) -> None:
+    rng = np.random.default_rng(4)
+    x, y = fresh(rng, 32, 6), fresh(rng, 32, 9)
+    a, b = represent([x], batch_size=32), represent([y], batch_size=32)
+    order = np.random.default_rng(0).permutation(32)
+    found = chance_level(a, b, draws=1, seed=0, measure=measure)
+    assert found.level[0, 0] == pytest.approx(similarity(x, y[order], measure), abs=1e-4)
+    assert found.similarity[0, 0] == pytest.approx(similarity(x, y, measure), abs=1e-4)
+    assert measure in repr(found)
