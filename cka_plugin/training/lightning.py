@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from cka_plugin.training.probe import Probe
+from cka_plugin.training.start import Kept
 
 if TYPE_CHECKING or find_spec("lightning") is not None:
     from lightning.pytorch import Callback
@@ -36,11 +37,25 @@ class CKACallback(Callback):
         self.probe = probe
         self.part = part
         self.every = every
+        self._kept: Kept | None = None  # from a checkpoint
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this callback: the start."""
+        return {} if self.probe.kept is None else dict(self.probe.kept.to_tensors())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What a checkpoint kept."""
+        self._kept = Kept.from_tensors(state_dict)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """The state that training starts from."""
-        if trainer.is_global_zero:
+        """The state that training starts from; of training that resumes, as it was kept in the checkpoint."""
+        kept, self._kept = self._kept, None
+        if not trainer.is_global_zero:
+            return
+        if trainer.global_step == 0:
             self.probe.start(self._network(pl_module))
+        else:
+            self.probe.resume(self._network(pl_module), kept or self.probe.kept)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Measure and log."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from cka_plugin.calls import represent
 from cka_plugin.comparison import Comparison
 from cka_plugin.engine import ranks as distributed
 from cka_plugin.regression.baseline import BATCH_SIZE, Baseline, represent_as
-from cka_plugin.representation import Representation
+from cka_plugin.representation import Representation, check_comparable
+from cka_plugin.training.start import RESUMED, START, Kept
 from cka_plugin.warnings import CKAWarning
 from cka_plugin.wording import listed
 
@@ -23,8 +25,8 @@ class Probe:
 
     The model's mode, gradients, hooks and all random states are afterwards what they were: a run with a probe gives the
     same weights, bit by bit, as one without. Nothing of it stays on the model's device. One process measures for
-    itself, whatever process group there is. Training that resumes from a checkpoint starts there: to be compared with
-    an earlier state, give that as the baseline.
+    itself, whatever process group there is. The callbacks keep the start beside the checkpoints; where training resumes
+    from one that has none, figures from there on are called `cka/resumed/...`.
 
     Args:
         data: the probe set, as for `represent`: some 256 examples that can be read again and again. Given a `baseline`
@@ -65,29 +67,63 @@ class Probe:
             raise ValueError("the probe set is read again and again: give a list, a data set or a loader, no generator")
         self.data = data
         self.options = {"labels": labels, "batch_size": batch_size, **options}
-        self._first: Representation | None = None
-        self._previous: Representation | None = None
+        self._kept: Kept | None = None
+
+    @property
+    def kept(self) -> Kept | None:
+        """What is compared with, to be kept beside checkpoints; None before the start."""
+        return self._kept
 
     def start(self, model: nn.Module) -> None:
         """Take the model as it is now for the start."""
-        self._first = self._previous = self._represent(model)
+        self._kept = None
+        first = self._represent(model)
+        self._kept = Kept(START, first, first)
+
+    def resume(self, model: nn.Module, kept: Kept | None) -> None:
+        """Go on from a checkpoint with what was kept beside it; without, from the model as it is now, said by name.
+
+        Warns:
+            CKAWarning: nothing was kept, or what was is of other examples.
+        """
+        reason = "none was kept beside the checkpoint"
+        if kept is not None:
+            self._kept = kept
+            try:
+                check_comparable(kept.first, self._represent(model))
+            except ValueError as error:
+                reason = f"it is of other examples or options: {error}"
+            else:
+                return
+        warnings.warn(
+            f"training resumes without the start that CKA is measured from, {reason}: figures from here are called"
+            " cka/resumed/...",
+            CKAWarning,
+            stacklevel=2,
+        )
+        self.start(model)
+        assert self._kept is not None
+        self._kept = replace(self._kept, which=RESUMED)
 
     def measure(self, model: nn.Module) -> dict[str, float]:
         """CKA of each layer to the start, to the last measurement and to the baseline; without a start, this is it.
 
         Returns:
             `cka/start/{layer}`, `cka/previous/{layer}`, `cka/baseline/{layer}`, and `cka/{which}/lowest` of each;
-            layers that are dead or not finite have no figure.
+            layers that are dead or not finite have no figure. Where training resumed and its start was not kept, it is
+            `cka/resumed/{layer}` for `cka/start/{layer}`.
         """
-        if self._first is None or self._previous is None:
+        if self._kept is None:
             self.start(model)
-        assert self._first is not None
-        assert self._previous is not None
+        assert self._kept is not None
         now = self._represent(model)
-        figures = {**_figures("start", self._first, now), **_figures("previous", self._previous, now)}
+        figures = {
+            **_figures(self._kept.which, self._kept.first, now),
+            **_figures("previous", self._kept.previous, now),
+        }
         if self.baseline is not None:
             figures.update(_figures("baseline", self.baseline.representation, now))
-        self._previous = now
+        self._kept = replace(self._kept, previous=now)
         return figures
 
     def _represent(self, model: nn.Module) -> Representation:
@@ -99,7 +135,8 @@ class Probe:
             warnings.simplefilter("ignore", CKAWarning)  # a dead layer has no figure: that says it
             if self.baseline is not None:
                 return represent_as(self.baseline, {"model": model}, self.data, **options)
-            return represent({"model": model}, self.data, like=self._first, **options)
+            like = None if self._kept is None else self._kept.first
+            return represent({"model": model}, self.data, like=like, **options)
 
 
 def _check_whole(model: nn.Module) -> None:

@@ -36,7 +36,9 @@ class Net(nn.Module):
         return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
 
 
-def hugging_face(folder: Path, probe: Probe | None, report_to: str = "tensorboard") -> tuple[nn.Module, list[dict]]:
+def hugging_face(
+    folder: Path, probe: Probe | None, report_to: str = "tensorboard", resume: str | None = None, **options: Any
+) -> tuple[nn.Module, list[dict]]:
     """Three shuffled epochs of transformers' Trainer: the network, and what was logged."""
     from transformers import Trainer, TrainingArguments
 
@@ -48,30 +50,38 @@ def hugging_face(folder: Path, probe: Probe | None, report_to: str = "tensorboar
         per_device_train_batch_size=16,
         learning_rate=0.01,
         logging_strategy="epoch",
-        save_strategy="no",
         report_to=[report_to],
         use_cpu=True,
         disable_tqdm=True,
         seed=0,
+        **{"save_strategy": "no", **options},
     )
     trainer = Trainer(net, args, train_dataset=data)
     if probe is not None:
         from cka_plugin.training.huggingface import CKACallback
 
         trainer.add_callback(CKACallback(trainer, probe))
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume)
     return net, trainer.state.log_history
 
 
-def lightning(folder: Path, probe: Probe | None, **options: Any) -> tuple[nn.Module, dict[str, Any]]:
+def lightning(
+    folder: Path,
+    probe: Probe | None,
+    keep: bool = False,
+    resume: str | None = None,
+    network: type = Net,
+    **options: Any,
+) -> tuple[nn.Module, dict[str, Any]]:
     """Three shuffled epochs of Lightning: the network, and what callbacks can monitor."""
     import lightning.pytorch as pl
+    from lightning.pytorch.callbacks import ModelCheckpoint
     from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
     class Module(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.net = Net()
+            self.net = network()
 
         def training_step(self, batch: Any, index: int) -> torch.Tensor:
             return self.net(*batch)["loss"]
@@ -79,7 +89,9 @@ def lightning(folder: Path, probe: Probe | None, **options: Any) -> tuple[nn.Mod
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.Adam(self.parameters(), lr=0.01)
 
-    callbacks = []
+    callbacks: list[Any] = []
+    if keep:
+        callbacks.append(ModelCheckpoint(dirpath=folder, filename="{epoch}", save_top_k=-1))
     if probe is not None:
         from cka_plugin.training.lightning import CKACallback
 
@@ -92,13 +104,13 @@ def lightning(folder: Path, probe: Probe | None, **options: Any) -> tuple[nn.Mod
         accelerator="cpu",
         logger=[TensorBoardLogger(str(folder)), CSVLogger(str(folder))],
         callbacks=callbacks,
-        enable_checkpointing=False,
+        enable_checkpointing=keep,
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=1,
         **options,
     )
-    trainer.fit(module, loader)
+    trainer.fit(module, loader, ckpt_path=resume)
     return module.net, dict(trainer.callback_metrics)
 
 
@@ -113,30 +125,32 @@ def same_weights(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(value, b.state_dict()[key]) for key, value in a.state_dict().items())
 
 
+def metric_without_torchmetrics() -> Any:
+    """The metric as it is where torchmetrics is not installed."""
+    from importlib import util
+    from unittest.mock import patch
+
+    found = util.find_spec
+    with patch.object(util, "find_spec", lambda name, *rest: None if name == "torchmetrics" else found(name, *rest)):
+        spec = found("cka_plugin.training.metric")
+        assert spec is not None
+        assert spec.loader is not None
+        module = util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return module.CKA()
+
+
 def as_rank(folder: Path) -> None:
     """Both trainings on this rank of a DDP run, and the metric over all ranks; what came out, as JSON."""
     import torch.distributed as dist
 
     from cka_plugin.training.metric import CKA
-    from cka_plugin.training.summed import Metric
-
-    class Bare(Metric):  # the sums as they are without torchmetrics
-        def __init__(self) -> None:
-            super().__init__()
-            for name in ("xy", "xx", "yy"):
-                self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-            self.kernel, self.estimator, self.bandwidth = "linear", "unbiased", 0.5
-
-        update, _centred = CKA.__dict__["update"], CKA.__dict__["_centred"]
-
-        def compute(self) -> torch.Tensor:
-            return self.xy / (self.xx.sqrt() * self.yy.sqrt())
 
     torch.set_num_threads(1)
     plain, _ = hugging_face(folder / "hf", None, "none")
     net, history = hugging_face(folder / "hf", Probe({"x": ROWS}), "none")
     rank, size = dist.get_rank(), dist.get_world_size()
-    metric, bare = CKA(), Bare()
+    metric, bare = CKA(), metric_without_torchmetrics()
     for i in range(rank, 4, size):
         metric.update(*minibatch(i))
         bare.update(*minibatch(i))
