@@ -128,3 +128,12 @@ def test_what_the_samples_on_training_import_is_there() -> None:
     assert lines
     pytest.importorskip("transformers")
     run("\n".join(lines), {})
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_files_that_are_named_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:cka_plugin|adapters|tests|examples)/[\w./-]*)`", text))
+    assert named
+    missing = [path for path in named if not (ROOT / path).exists() and "NAME" not in path]
+    assert missing == []
