@@ -79,6 +79,14 @@ class Adapter:
         """
         raise ValueError(f"the adapter {self.name!r} does not build models by name: given {name!r}")
 
+    def anew(self, model: nn.Module) -> nn.Module | None:
+        """The architecture of `model` as the framework's own builder makes it, with its first weights, on the CPU.
+
+        It may differ from `model` in what the user has changed since (another head). None where the framework cannot
+        tell what the model was built as.
+        """
+        return None
+
     def layers(self, model: nn.Module, granularity: str = "block") -> list[Layer]:
         """The layers of `model` (unwrapped), in the order in which they fire, at `stage` or `block` granularity.
 

@@ -58,6 +58,14 @@ class TimmAdapter(Adapter):
     ) -> nn.Module:
         return build(name, pretrained=pretrained, checkpoint=checkpoint, **model_kwargs)
 
+    def anew(self, model: nn.Module) -> nn.Module | None:
+        """By the name of its architecture, which every model that `timm.create_model` has built remembers."""
+        architecture = (getattr(model, "pretrained_cfg", None) or {}).get("architecture")
+        if not architecture or not self.knows(architecture):
+            return None
+        classes = getattr(model, "num_classes", None)
+        return self.load(architecture, pretrained=False, **({} if classes is None else {"num_classes": classes}))
+
     def layers(self, model: nn.Module, granularity: str = "block") -> list[Layer]:
         return layout_of(model).layers(granularity)
 

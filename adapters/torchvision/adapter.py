@@ -54,6 +54,13 @@ class TorchvisionAdapter(Adapter):
 
         return build(name, pretrained=pretrained, checkpoint=checkpoint, **model_kwargs)
 
+    def anew(self, model: nn.Module) -> nn.Module | None:
+        """By the builder of its class whose weights have the same names and shapes, but for the head's."""
+        from cka_plugin.adapters.torchvision.weights import built_by
+
+        name, kwargs = built_by(model)
+        return None if name is None else self.load(name, pretrained=False, **kwargs)
+
     def layers(self, model: nn.Module, granularity: str = "block") -> list[Layer]:
         """The layers at `stage` or `block` granularity.
 

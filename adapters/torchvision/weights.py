@@ -17,6 +17,7 @@ from torch import nn
 from cka_plugin.adapters.hub import reachable
 from cka_plugin.adapters.torchvision.layers import layout_of
 from cka_plugin.adapters.weights import load_checkpoint
+from cka_plugin.lending.randomness import random_states_kept
 
 WAY_OUT = "give a local file with checkpoint=..., or pretrained=False for the bare architecture"
 
@@ -75,6 +76,25 @@ def weights_of(model: nn.Module) -> Any | None:
     """The weights that `model` was built with here, else the default ones of the architecture that it is."""
     known = getattr(model, "_torchvision_weights", None)
     return known if known is not None else _default_weights(model)
+
+
+def built_by(model: nn.Module) -> tuple[str | None, dict[str, Any]]:
+    """The architecture whose builder gives weights of the most names and shapes of `model`, and what else it takes."""
+    from torchvision.models import get_model_builder, list_models
+
+    count = classes(model)
+    kwargs = {} if count is None else {"num_classes": count}
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found: dict[str, int] = {}
+    for name in list_models():
+        builder = get_model_builder(name)
+        if inspect.signature(builder).return_annotation in type(model).__mro__:
+            with random_states_kept(), torch.device("meta"):
+                bare = build(name, pretrained=False, checkpoint=None, **kwargs).state_dict()
+            same = sum(shapes.get(key) == tuple(value.shape) for key, value in bare.items())
+            found[name] = 2 * same - len(bare)
+    best = max(found, key=lambda name: found[name], default=None)
+    return (best, kwargs) if best is not None and found[best] > 0 else (None, {})
 
 
 def _weights(architecture: str, wanted: Any, quantize: bool) -> Any:

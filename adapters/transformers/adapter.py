@@ -6,6 +6,7 @@ comes out of it in `inputs`.
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import sys
 from collections.abc import Mapping
@@ -52,6 +53,11 @@ class TransformersAdapter(Adapter):
         from cka_plugin.adapters.transformers.loading import build
 
         return build(name, pretrained=pretrained, checkpoint=checkpoint, **model_kwargs)
+
+    def anew(self, model: nn.Module) -> nn.Module | None:
+        """By its class and configuration."""
+        own = type(model).__module__.startswith("transformers.")
+        return type(model)(copy.deepcopy(model.config)) if own and hasattr(model, "config") else None
 
     def layers(self, model: nn.Module, granularity: str = "block") -> list[Layer]:
         from cka_plugin.adapters.transformers.layers import layers

@@ -98,10 +98,15 @@ class Snapshot:
         self._copies: dict[int, Tensor] = {}  # of tensors that are small, or were written to, before that
         self._written: set[int] = set()
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that the model holds: parameters, buffers, attributes, and those in what attributes hold."""
+        return [place.tensor for place in self._places]
+
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """Within it, values that are overwritten are kept; with them `put_back` puts back the contents of tensors."""
-        tensors = [place.tensor for place in self._places]
+        tensors = self.tensors
         with torch.no_grad():
             small = {i: t.detach().clone() for i, t in enumerate(tensors) if t.numel() <= COPIED and _has_values(t)}
         self._copies = {**small, **self._copies}

@@ -6,16 +6,19 @@ What two models share may be the architecture's doing: none of it was learned.
 from __future__ import annotations
 
 import copy
-import inspect
 import os
 import warnings
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cka_plugin.adapters import registry as adapters
+from cka_plugin.adapters.known import known_owner
 from cka_plugin.lending.randomness import seeded
+from cka_plugin.lending.running import is_offloaded
+from cka_plugin.lending.snapshot import Snapshot
+from cka_plugin.models.initialiser import initialise
 from cka_plugin.warnings import CKAWarning
 from cka_plugin.wording import listed
 
@@ -25,16 +28,19 @@ def untrained(model: Any, seed: int = 0) -> nn.Module:
 
     Compare it beside the model: `cka.compare({"net": net, "untrained": cka.untrained(net)}, data=data)`.
 
-    A name is built without weights. A copy of a module is initialised anew: by its framework's own initialiser where
-    there is one (transformers), else by each module's `reset_parameters` and the model's `init_weights`. Parameters
-    that none of them sets have their entries shuffled, with a warning.
+    A name is built without weights. A module is copied, and its weights drawn as they first were: a model of timm,
+    torchvision or transformers, or one inside the module, by the framework's own builder (`untrained("resnet18")` and
+    `untrained(timm.create_model("resnet18", pretrained=True))` have the same weights); other layers by their
+    `reset_parameters`, and then by the `init_weights` or `_init_weights` of what holds them. Pruned entries stay
+    pruned; of weights that are computed (weight norm, `parametrize`) those are set that they are computed from.
+    Parameters that no initialiser sets have their entries shuffled, with a warning.
 
     Args:
         model: an `nn.Module`, which is left as it is, or a name as for `compare`.
         seed: of the initialisation; global random states are left as they are.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or a module that nothing can initialise: of TorchScript, quantised, sharded, lazy.
         TypeError: no model.
 
     Example:
@@ -43,51 +49,81 @@ def untrained(model: Any, seed: int = 0) -> nn.Module:
         >>> fresh[0].weight.shape == net[0].weight.shape, bool((fresh[0].weight == net[0].weight).any())
         (True, False)
     """
-    with seeded(seed):
-        if isinstance(model, str | os.PathLike) and not os.fspath(model).startswith("sample:"):
+    if isinstance(model, str | os.PathLike) and not os.fspath(model).startswith("sample:"):
+        with seeded(seed):
             return adapters.load_model(os.fspath(model), pretrained=False)
-        if isinstance(model, str):
-            from cka_plugin import sample
+    if isinstance(model, str):
+        from cka_plugin import sample
 
-            model = sample.model(model.removeprefix("sample:"))
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"untrained takes an nn.Module or a name; given {type(model).__name__}")
-        inner, _ = adapters.unwrap(model)
-        config = getattr(inner, "config", None)
-        if config is not None and type(inner).__module__.startswith("transformers."):
-            return type(inner)(copy.deepcopy(config)).train(inner.training)
-        fresh = copy.deepcopy(inner)
-        _initialise(fresh)
-        return fresh
-
-
-def _initialise(model: nn.Module) -> None:
-    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    left = []
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.is_floating_point():
-                parameter.fill_(float("nan"))  # what is still NaN in the end, no initialiser has set
-        for module in model.modules():
-            if callable(reset := getattr(module, "reset_parameters", None)):
-                reset()
-        for initialise in (getattr(model, "init_weights", None), getattr(model, "_init_weights", None)):
-            if callable(initialise) and _takes_nothing(initialise):
-                initialise()
-                break
-        for name, parameter in model.named_parameters():
-            if parameter.isnan().any():
-                left.append(name)
-                values = before[name].flatten()
-                parameter.copy_(values[torch.randperm(values.numel())].view_as(parameter))
+        model = sample.model(model.removeprefix("sample:"))
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"untrained takes an nn.Module or a name; given {type(model).__name__}")
+    inner, _ = adapters.unwrap(model)
+    _check_can_be_initialised(inner)
+    devices = sorted({parameter.device for parameter in inner.parameters()}, key=str)
+    with seeded(seed, devices):
+        given = _by_frameworks(inner)
+        fresh = _copied(inner)
+        left = initialise(fresh, given)
     if left:
         warnings.warn(
-            f"no initialiser sets {listed(left, 4)} of {type(model).__name__}: their entries were shuffled",
+            f"no initialiser sets {listed(left, 4)} of {type(inner).__name__}: their entries were shuffled",
             CKAWarning,
-            stacklevel=4,
+            stacklevel=2,
         )
+    return fresh
 
 
-def _takes_nothing(function: Any) -> bool:
-    parameters = inspect.signature(function).parameters.values()
-    return all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
+def _by_frameworks(model: nn.Module) -> dict[str, Tensor]:
+    """First weights, by their names in `model`, of what frameworks have built in it and can build again."""
+    given: dict[str, Tensor] = {}
+    own = model.state_dict()
+    built: list[str] = []
+    for path, module in model.named_modules():
+        owner = None if any(path.startswith(outer) for outer in built) else known_owner(module)
+        if owner is None or (anew := owner.anew(module)) is None:
+            continue
+        prefix = f"{path}." if path else ""
+        built.append(prefix)
+        first = anew.state_dict()
+        for name, value in own.items():
+            plain = name.removeprefix(prefix).replace(".base_layer.", ".")  # which adapters of PEFT put in between
+            if name.startswith(prefix) and plain in first and first[plain].shape == value.shape:
+                given[name] = first[plain]
+    return given
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy; weights that are computed from others (pruned, normed) are results, which `deepcopy` refuses."""
+    results = {id(tensor): tensor.detach().clone() for tensor in Snapshot(model).tensors if not tensor.is_leaf}
+    try:
+        return copy.deepcopy(model, dict(results))
+    except Exception as error:  # any class may refuse to be copied, in its own way
+        raise ValueError(
+            f"untrained cannot copy {type(model).__name__} ({type(error).__name__}: {error}): build it anew without "
+            "its weights, and give that model"
+        ) from error
+
+
+def _check_can_be_initialised(model: nn.Module) -> None:
+    """Raise a ValueError where what is there was learned, and nothing knows how it began."""
+    for path, module in model.named_modules():
+        where = f"{type(model).__name__}.{path}" if path else type(model).__name__
+        if isinstance(module, torch.jit.ScriptModule):
+            what = "was compiled by TorchScript (scripted, traced, loaded), which keeps no initialiser"
+        elif "quantized" in type(module).__module__ or any(map(_is_quantised, module.parameters(recurse=False))):
+            what = "is quantised"
+        elif any(hasattr(p, "device_mesh") or hasattr(p, "ds_id") for p in module.parameters(recurse=False)):
+            what = "is sharded (FSDP, tensor parallelism or DeepSpeed)"
+        elif is_offloaded(module):
+            what = "is offloaded by accelerate"
+        elif any(map(nn.parameter.is_lazy, module.parameters(recurse=False))):
+            what = "waits for its first forward pass to make its parameters"
+        else:
+            continue
+        raise ValueError(f"untrained cannot initialise {where}: it {what}. Build the architecture anew, and give that")
+
+
+def _is_quantised(parameter: Tensor) -> bool:
+    """Whole numbers that stand for weights, as of bitsandbytes and torchao."""
+    return parameter.is_quantized or hasattr(parameter, "quant_state") or "quant" in type(parameter).__module__
