@@ -20,8 +20,8 @@ FEWEST_POSITIONS = 1024  # output pixels of a minibatch; from here on the gain i
 def weights_packed(model: nn.Module) -> Iterator[None]:
     """Within it, large 2-d float32 convolutions on small maps run on a reordered copy of their weights.
 
-    The weights themselves stay as they are, and must not change meanwhile. Nothing happens where this PyTorch has no
-    oneDNN.
+    The weights themselves stay as they are; where they are others for a while (zeros), those are used. Nothing happens
+    where this PyTorch has no oneDNN.
 
     Example:
         >>> convolution = nn.Conv2d(256, 256, 3, padding=1).eval()
@@ -48,14 +48,18 @@ class _Packed:
         self._module = module
         self._weight: Tensor | None = None
         self._decided = False
+        self._packed = (0, 0)  # the state of the weights that were reordered
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         module = self._module
         fits = x.ndim == 4 and x.dtype == torch.float32 and x.is_contiguous(memory_format=torch.channels_last)
         if not fits or torch.is_autocast_enabled("cpu"):
             return nn.Conv2d._conv_forward(module, x, weight, bias)
+        if self._weight is not None and _state(weight) != self._packed:
+            return nn.Conv2d._conv_forward(module, x, weight, bias)  # they are others for now
         if not self._decided:
             self._decided = True
+            self._packed = _state(weight)
             if x.shape[1] == module.in_channels and 0 < self._positions(x) < FEWEST_POSITIONS:
                 self._weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._geometry(), list(x.shape))
         if self._weight is None:
@@ -73,6 +77,11 @@ class _Packed:
     def _geometry(self) -> tuple[object, object, object, int]:
         module = self._module
         return module.padding, module.stride, module.dilation, module.groups
+
+
+def _state(weight: Tensor) -> tuple[int, int]:
+    """Where a weight lies and how often it was written: weights of another state are other weights."""
+    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
 
 
 def _available() -> bool:

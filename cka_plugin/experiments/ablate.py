@@ -59,7 +59,8 @@ def ablate(
 
     A block's shortcut is what it computes with the weights of its residual branches at zero: the identity, or its
     downsample path, and the activation or normalisation that follows the addition. Blocks that pass nothing on then are
-    listed with the reason. The data are read once and the model runs once for each block; it comes back as it was lent.
+    listed with the reason. The data are read once, and on each minibatch the model runs once whole and once for each
+    block; it comes back as it was lent.
 
     Args:
         model: a name or an `nn.Module` that classifies; a mapping of one names it.
@@ -115,7 +116,7 @@ class _Run:
     def __init__(self, subject: Subject, blocks: list[Layer], mapping: Any, label_names: Any) -> None:
         self.subject, self.candidates = subject, blocks
         self.mapping, self.label_names = mapping, label_names
-        self.silencings: list[Silencing] = []
+        self.silencings: dict[str, Silencing] = {}
         self.kept: dict[str, KeptBlock] = {}
         self.labels: list[np.ndarray] = []
         self.whole: list[np.ndarray] = []
@@ -135,22 +136,25 @@ class _Run:
         self.labels.append(batch.labels)
         self.whole.append(self._classes(capture.run(inputs, batch.size, batch.index).logits, batch.labels))
         bar.update(batch.size)
-        if first:
-            for layer in self.candidates:
-                self._look(capture, layer, inputs, batch.size)
-        for silencing in self.silencings:
-            block = silencing.layer.name
-            if block not in self.kept:
-                with silenced(silencing.parameters):
-                    logits = capture.run(inputs, batch.size, batch.index).logits
-                if logits is None or not np.isfinite(logits).all():
-                    self._keep(silencing.layer, "without it the scores are not finite")
-                else:
-                    self.without.setdefault(block, []).append(self._classes(logits, batch.labels))
+        for layer in self.candidates:
+            if layer.name not in self.kept:
+                logits = self._look(capture, layer, inputs, batch) if first else None
+                if silencing := self.silencings.get(layer.name):
+                    if not first:
+                        with silenced(silencing.parameters):
+                            logits = capture.run(inputs, batch.size, batch.index).logits
+                    self._note(layer, logits, batch.labels)
             bar.update(batch.size)
 
-    def _look(self, capture: Capture, layer: Layer, inputs: Inputs, n: int) -> None:
-        """Find what is left of a block, or why nothing is."""
+    def _note(self, layer: Layer, logits: np.ndarray | None, labels: np.ndarray) -> None:
+        """Take the predictions of one minibatch without a block."""
+        if logits is None or not np.isfinite(logits).all():
+            self._keep(layer, "without it the scores are not finite")
+        else:
+            self.without.setdefault(layer.name, []).append(self._classes(logits, labels))
+
+    def _look(self, capture: Capture, layer: Layer, inputs: Inputs, batch: Batch) -> np.ndarray | None:
+        """Find what is left of a block, or why nothing is; returns what the model then predicts."""
         module: nn.Module = self.subject.root.get_submodule(layer.path)
         own = branch_parameters(module)
         if not own:
@@ -159,14 +163,14 @@ class _Run:
             return self._keep(layer, "it shares weights with the rest of the network")
         for keep_norms in (False, True):
             parameters = branch_parameters(module, keep_norms)
-            with Seen(module, n) as seen, silenced(parameters):
-                capture.run(inputs, n)
+            with Seen(module, batch.size) as seen, silenced(parameters):
+                logits = capture.run(inputs, batch.size, batch.index).logits
             if seen.calls != 1:
                 return self._keep(layer, f"it runs {seen.calls} times in one pass")
             shortcut = what_is_left(module, seen.x, seen.y, keep_norms)
             if shortcut is not None:
-                self.silencings.append(Silencing(layer, parameters, shortcut))
-                return None
+                self.silencings[layer.name] = Silencing(layer, parameters, shortcut)
+                return logits
         return self._keep(layer, why_nothing(seen.x, seen.y))
 
     def _keep(self, layer: Layer, reason: str) -> None:
@@ -187,8 +191,8 @@ class _Run:
     def finish(self, level: float) -> Ablation:
         order = [layer.name for layer in self.candidates]
         replacements = {
-            s.layer.name: Replacement(s.shortcut, s.layer.path if s.layer.path != s.layer.name else "")
-            for s in self.silencings
+            block: Replacement(one.shortcut, one.layer.path if one.layer.path != block else "")
+            for block, one in self.silencings.items()
         }
         found = ablation_effects(
             np.concatenate(self.whole),

@@ -27,6 +27,15 @@ class PostNorm(nn.Module):
         return self.norm(x + self.branch(x).relu())
 
 
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.branch(x).tanh()
+
+
 class Plain(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -181,3 +190,37 @@ def test_what_cannot_be_ablated_says_so() -> None:
         cka.ablate(ConvNet(), images(48), progress=False)
     with pytest.raises(ValueError, match="no layers of the kind block"):
         cka.ablate(nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), images(48), LABELS, progress=False)
+
+
+def test_a_minibatch_costs_one_pass_of_the_whole_model_and_one_for_each_block() -> None:
+    net = chain(*[Residual() for _ in range(4)])
+    passes = 0
+
+    def count(*call: object) -> None:
+        nonlocal passes
+        passes += 1
+
+    net.head.register_forward_hook(count)
+    x = torch.randn(96, 6)
+    found = cka.ablate({"net": net}, x, (x[:, 0] > 0).long(), batch_size=32, progress=False)
+    assert len(found.blocks) == 4
+    assert passes <= 3 * (1 + 4) + 1  # one to see how rows move with the examples
+
+
+def test_convolutions_on_reordered_weights_are_silenced_too() -> None:
+    class Branch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(160, 160, 3, padding=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.conv(x)
+
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 160, 3), Branch(), Branch(), Branch(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(160, 3)
+    )
+    x, y = torch.randn(16, 3, 6, 6), torch.arange(16) % 3
+    found = cka.ablate({"net": net}, x, y, batch_size=8, progress=False)
+    assert [row.shortcut for row in found.blocks] == ["identity"] * 3
+    assert not found.kept
