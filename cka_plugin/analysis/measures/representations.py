@@ -39,7 +39,8 @@ class Measured:
         """Jackknife interval of `mean()`: one minibatch of the first pass is left out at a time, Student's t.
 
         It says how much the mean depends on these examples, at this size of minibatches; what a measure is off by
-        because n is small is in the mean and in both ends.
+        because n is small is in the mean and in both ends. Of 95% intervals 93 to 98% held the mean over ever more
+        minibatches, at 8 and at 20 of them (`python -m tests.calibration.measures`).
 
         Returns:
             (low, high); NaN where there are fewer than 8 minibatches.

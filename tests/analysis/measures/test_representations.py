@@ -9,7 +9,8 @@ from scipy import stats
 
 import cka_plugin as cka
 from cka_plugin.analysis.grams import pack_layers
-from cka_plugin.analysis.measures.representations import measured
+from cka_plugin.analysis.measures.representations import Measured, measured
+from tests.calibration.measures import values
 from tests.support.minibatches import minibatches
 from tests.support.nets import ConvNet, images
 
@@ -107,3 +108,13 @@ def test_a_comparison_offers_every_measure_and_its_interval() -> None:
     assert np.array_equal(comparison.matrix(a, b, "cka"), comparison.matrix(a, b))
     with pytest.raises(ValueError, match="'cka' takes no options of minibatches; given k"):
         comparison.matrix(a, b, k=5)
+
+
+def test_intervals_hold_the_mean_over_ever_more_minibatches_as_often_as_they_say() -> None:
+    found = values("rsa", 400, heavy=False, seed=2)
+    truth, held = found.values.mean(), []
+    for start in range(0, 400, 8):
+        part = slice(start, start + 8)
+        low, high = Measured(found.values[part], found.weights[part], found.first_pass[part]).interval()
+        held.append(low[0, 0] <= truth <= high[0, 0])
+    assert 0.84 <= np.mean(held) <= 1.0  # of 50 at 0.95, three standard errors
