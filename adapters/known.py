@@ -7,12 +7,12 @@ framework.
 
 from __future__ import annotations
 
-import warnings
 from importlib.metadata import entry_points
 
 from torch import nn
 
 from cka_plugin.adapters.base import Adapter
+from cka_plugin.warnings import warn
 
 ENTRY_POINT_GROUP = "cka_plugin.adapters"
 BUILT_IN = ("timm", "transformers", "torchvision")
@@ -65,10 +65,10 @@ def _by_entry_points() -> list[Adapter]:
         except Exception as error:  # a stranger's package must not take everyone else's models away
             if entry.name in BUILT_IN:
                 raise
-            warnings.warn(
+            warn(
                 f"the adapter {entry.name!r} ({entry.value}) is left out, as it cannot be loaded: "
                 f"{type(error).__name__}: {error}",
-                stacklevel=4,
+                UserWarning,
             )
     third_parties = [a for name, a in found.items() if name not in BUILT_IN]
     return third_parties + [found[name] for name in BUILT_IN if name in found]

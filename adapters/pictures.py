@@ -6,7 +6,6 @@ clips values above 255 to white (issues 2574, 5991 and 1108 of Pillow) and leave
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 ORIENTATION = 0x0112  # the EXIF tag
 DESCRIBED = "turned upright as EXIF says"
@@ -91,11 +90,9 @@ def _eight_bits(values: npt.NDArray[Any], image: Any) -> npt.NDArray[np.uint8]:
     if values.dtype.kind == "f" and high <= 255:
         return np.rint(values * 255 if high <= 1 else values).astype(np.uint8)
     if image.mode == "I" and image.format is None and 0 < high <= 255:
-        warnings.warn(
+        warn(
             f"an image of mode I holds no value above {high:g}; it was read as one of 8 bits, as in 16 bits that is "
-            "nearly black: convert images to L or I;16 where that is not meant",
-            CKAWarning,
-            stacklevel=2,
+            "nearly black: convert images to L or I;16 where that is not meant"
         )
         return values.astype(np.uint8)
     return _scaled(values)

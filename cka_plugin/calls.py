@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from cka_plugin.engine.over_data import over_data
 from cka_plugin.models import names as models
 from cka_plugin.options import Options
 from cka_plugin.representation import Representation, files
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 
 def compare(
@@ -128,7 +127,7 @@ def compare(
         ran = over_data(live, data, options, next(iter(made.values()), None))
         made.update({representation.name: representation for representation in ran})
     elif data is not None:
-        warnings.warn("data was not read: all models are saved representations", CKAWarning, stacklevel=2)
+        warn("data was not read: all models are saved representations")
     return Comparison([made[name] for name, _ in pairs], estimator, match, max_memory)
 
 

@@ -1,5 +1,29 @@
-"""The category of this package's warnings, so that they can be filtered or turned into errors on their own."""
+"""This package's warnings: their category, and how they come to point at the user's own line."""
+
+import sys
+import warnings
 
 
 class CKAWarning(UserWarning):
-    """Something about the numbers that a careful reader should know: a dead layer, sorted data, an unused option."""
+    """Something about the numbers that a careful reader should know: a dead layer, sorted data, an unused option.
+
+    It is a category of its own, so that these warnings can be filtered or turned into errors.
+    """
+
+
+def warn(message: str, category: type[Warning] = CKAWarning) -> None:
+    """Warn at the line outside of this package that led here, however deep in it that is noticed.
+
+    Example:
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     warn("layer 'head' is constant")
+        >>> caught[0].category.__name__, str(caught[0].message)
+        ('CKAWarning', "layer 'head' is constant")
+    """
+    outermost, depth, frame = 0, 0, sys._getframe()
+    while frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+        if frame.f_globals.get("__name__", "").partition(".")[0] == "cka_plugin":
+            outermost = depth
+    warnings.warn(message, category, stacklevel=outermost + 2)

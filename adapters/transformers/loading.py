@@ -13,6 +13,7 @@ from torch import nn
 from cka_plugin.adapters.hub import reachable
 from cka_plugin.adapters.transformers.tuned import build_tuned, is_tuned
 from cka_plugin.adapters.weights import read_state_dict
+from cka_plugin.warnings import warn
 
 HUB_KWARGS = ("revision", "trust_remote_code", "token", "cache_dir", "local_files_only", "subfolder")
 WAY_OUT = (
@@ -184,10 +185,10 @@ def _from_pretrained(source: str, config: Any, kwargs: Mapping[str, Any]) -> nn.
         raise OSError(f"cannot load the weights of {source!r}: {error} Otherwise {WAY_OUT}") from error
     new = [*_names(info["missing_keys"]), *_names(info["mismatched_keys"])]
     if new:
-        warnings.warn(
+        warn(
             f"{source}: {len(new)} weights of {type(model).__name__} are not in the checkpoint and were initialised at "
             f"random ({_some(new)}); what stands behind them means nothing until it is trained",
-            stacklevel=5,
+            UserWarning,
         )
     return model
 

@@ -7,7 +7,6 @@ later (an in-place ReLU, `+=`) can change it, and no activation outlives its lay
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from cka_plugin.core import GramPacker, similarities
 from cka_plugin.lending.loan import Loan, lent
 from cka_plugin.lending.running import device_of, evaluating, hooks_seen, no_gradients
 from cka_plugin.options import check_option
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -363,7 +362,7 @@ class Capture:
     def _warn(self, what: str, why: str) -> None:
         if what not in self._told:
             self._told.add(what)
-            warnings.warn(f"{what}: {why}", CKAWarning, stacklevel=2)
+            warn(f"{what}: {why}")
 
     def _named(self, slot: Slot) -> str:
         """A call of a layer, for messages."""

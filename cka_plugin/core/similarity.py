@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from cka_plugin.core.centring import MIN_EXAMPLES, recover_centered, u_center
 from cka_plugin.core.kernels import KERNELS, as_rows, gram
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 ESTIMATORS = ("unbiased", "biased")
 DEGENERATE = 1e-13  # a self-similarity below this share of its scale, squared, is rounding and not structure
@@ -51,7 +50,7 @@ def cka(x: Any, y: Any, kernel: str = "linear", estimator: str = "unbiased", ban
         centred.append(a if estimator == "unbiased" else recover_centered(a, diagonal))
         reason = problem_of(rows, float((a * a).sum()), diagonal)
         if reason:
-            warnings.warn(f"CKA is NaN: {name} is {reason}", CKAWarning, stacklevel=2)
+            warn(f"CKA is NaN: {name} is {reason}")
             return float("nan")
     k, l = centred
     return float((k * l).sum() / torch.sqrt((k * k).sum() * (l * l).sum()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +16,7 @@ from cka_plugin.data.kinds import RAW_KINDS
 from cka_plugin.data.labels import LABEL_KEYS
 from cka_plugin.data.padding import padded
 from cka_plugin.data.roles import NAMING, is_target
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 USUAL = ("image", "images", "img", "x", "input", "inputs", "pixel_values", "data", "features", "input_values", "video")
 
@@ -89,12 +88,10 @@ def say_what_is_left(content: Content, takes: Takes, found: Fed, label: Key) -> 
         return
     takes.said.add(keys)
     arguments = ", ".join(takes.placed) or "whatever comes"
-    warnings.warn(
+    warn(
         f"{takes.name}: not used of the examples, and left out: {', '.join(m.described() for m in left)}, neither an "
         f"input (its forward takes {arguments}) nor the label; say inputs= or label_key=, or give forward=, a function "
-        "of model and minibatch",
-        CKAWarning,
-        stacklevel=2,
+        "of model and minibatch"
     )
 
 

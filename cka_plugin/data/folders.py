@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from cka_plugin.data.fingerprints import fingerprint
 from cka_plugin.data.indexed import Indexed, Read
 from cka_plugin.data.labels import class_names
 from cka_plugin.data.numbers import Ints
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 HIDDEN = ("__MACOSX",)  # and whatever begins with a dot: .git, .ipynb_checkpoints, ._copies
 PASSED_OVER = (".txt", ".csv", ".json", ".md", ".db", ".ini", ".py", ".xml")  # beside pictures, and clearly none
@@ -47,7 +46,7 @@ def read_folder(folder: Path) -> Indexed:
             "sub-folder of them for each class"
         )
     if any(suffix not in PASSED_OVER for suffix in left_out):
-        warnings.warn(f"{what}: files that are not read as images were left out: {counted}", CKAWarning, stacklevel=2)
+        warn(f"{what}: files that are not read as images were left out: {counted}")
     ids = [path.relative_to(folder).as_posix() for path in files]
     loose = [example for example in ids if "/" not in example]
     if loose and len(loose) < len(ids):

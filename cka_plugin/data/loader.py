@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -24,7 +23,7 @@ from cka_plugin.data.pieces import Piece, given, regrouped, with_tail
 from cka_plugin.data.reading import ReadOptions
 from cka_plugin.data.repeats import Repeats
 from cka_plugin.data.roles import label_choices, meant
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 
 def is_stream(data: Any) -> bool:
@@ -124,11 +123,9 @@ class Stream:
                 if number == 0:
                     self._check_labels(known, options)
         if len(labelled) > 1:
-            warnings.warn(
+            warn(
                 f"labels of some minibatches of {self.what} are classes and of others not: none is used; say "
-                "label_key=, or give labels=",
-                CKAWarning,
-                stacklevel=2,
+                "label_key=, or give labels="
             )
 
     def _choices(self, piece: Piece, options: ReadOptions) -> list[Any]:

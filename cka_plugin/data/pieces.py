@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.content import Content, joined
 from cka_plugin.data.items import is_minibatch, of_item, of_minibatch
 from cka_plugin.data.numbers import Fingerprints, Ints
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 AS_MINIBATCH = (
     "was read as a minibatch with its labels: if they are single examples, give a DataLoader of them with a batch_size"
@@ -133,15 +132,13 @@ def _is_several(one: Any, loader: Any, what: str) -> bool:
     seen = is_minibatch(one)
     usual = not isinstance(loader, DataLoader | IterableDataset) and not hasattr(loader, "column_names")
     if seen is None and not usual and _could_be_several(one):
-        warnings.warn(
+        warn(
             f"each thing that {what} gives ({of_item(one).members[0].described()}) was read as one example"
             f"{', since batch_size=None' if isinstance(loader, DataLoader) else ''}: if they are minibatches, give "
-            "(minibatch for minibatch in loader)",
-            CKAWarning,
-            stacklevel=2,
+            "(minibatch for minibatch in loader)"
         )
     if seen and isinstance(loader, IterableDataset):
-        warnings.warn(f"each thing that {what} gives {AS_MINIBATCH}", CKAWarning, stacklevel=2)
+        warn(f"each thing that {what} gives {AS_MINIBATCH}")
     return usual if seen is None else seen
 
 
@@ -157,7 +154,7 @@ class Minibatches:
         self.items, self.what = items, what
 
     def __iter__(self) -> Iterator[Any]:
-        warnings.warn(f"each item of {self.what} {AS_MINIBATCH}", CKAWarning, stacklevel=2)
+        warn(f"each item of {self.what} {AS_MINIBATCH}")
         for place in range(len(self.items)):
             yield self.items[place]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from cka_plugin.data.numbers import Fingerprints, Ints
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 NOTICED = 0.01  # a smaller share of repeats moves no number that is printed; large data sets have a few
 
@@ -48,10 +47,8 @@ class Repeats:
         if not self.total or self.again / self.total < NOTICED:
             return
         done = "they were left out" if self.drops else "give repeats='drop' to leave them out"
-        warnings.warn(
+        warn(
             f"{self.again} of {self.total} examples of {self.what} ({self.again / self.total:.0%}) repeat the content "
             "of an earlier one, which makes CKA too large (a sampler with replacement? workers that each read all?): "
-            f"{done}",
-            CKAWarning,
-            stacklevel=2,
+            f"{done}"
         )

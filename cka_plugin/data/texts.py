@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import warnings
 from pathlib import Path
 
 from cka_plugin.data.content import Content, Member
 from cka_plugin.data.indexed import Indexed, held
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -50,5 +49,5 @@ def read_txt(path: Path) -> Indexed:
         raise ValueError(f"{path} holds no texts: expected one a line")
     if empty:
         shown = ", ".join(map(str, empty[:5])) + (" ..." if len(empty) > 5 else "")
-        warnings.warn(f"{path}: {len(empty)} empty lines are no texts (line {shown})", CKAWarning, stacklevel=2)
+        warn(f"{path}: {len(empty)} empty lines are no texts (line {shown})")
     return held(Content((Member(None, texts),), len(texts)), str(path))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-
 from cka_plugin.models.subject import Subject
 from cka_plugin.representation import Representation
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 from cka_plugin.wording import listed
 
 
 def warn_of_remarks(subject: Subject) -> None:
     """Say what the preparation of a model did to the examples that a reader should know."""
     for remark in [] if subject.preparation is None else subject.preparation.remarks():
-        warnings.warn(f"{subject.name}: {remark}", CKAWarning, stacklevel=2)
+        warn(f"{subject.name}: {remark}")
 
 
 def warn_of_problems(representation: Representation) -> None:
@@ -22,11 +20,7 @@ def warn_of_problems(representation: Representation) -> None:
     for layer, reason in representation.problems.items():
         by_reason.setdefault(reason, []).append(layer)
     for reason, names in by_reason.items():
-        warnings.warn(f"layer {listed(names)} of {representation.name}: CKA is NaN, {reason}", CKAWarning, stacklevel=3)
+        warn(f"layer {listed(names)} of {representation.name}: CKA is NaN, {reason}")
     if representation.skipped:
         left_out = listed([str(example) for example in representation.skipped])
-        warnings.warn(
-            f"{len(representation.skipped)} examples could not be read and were left out for every model: {left_out}",
-            CKAWarning,
-            stacklevel=3,
-        )
+        warn(f"{len(representation.skipped)} examples could not be read and were left out for every model: {left_out}")

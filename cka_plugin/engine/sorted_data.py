@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cka_plugin.data import Batch
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 SORTED_SHARE = 0.7  # of the classes that chance would give: a loader whose minibatches hold fewer is warned about
 
@@ -34,10 +33,8 @@ class ClassesSeen:
         expected = [float((1 - (1 - share) ** len(labels)).sum()) for labels in self.labels]
         found = [len(np.unique(labels)) for labels in self.labels]
         if sum(found) < SORTED_SHARE * sum(expected):
-            warnings.warn(
+            warn(
                 f"the loader's minibatches hold {np.mean(found):.1f} classes on average where shuffled ones would hold "
                 f"{np.mean(expected):.1f}: the data seem to be sorted by class, which makes CKA far too small; give "
-                "shuffle=True, or the data set itself",
-                CKAWarning,
-                stacklevel=3,
+                "shuffle=True, or the data set itself"
             )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from cka_plugin.lending.randomness import seeded
 from cka_plugin.lending.running import is_offloaded
 from cka_plugin.lending.snapshot import Snapshot
 from cka_plugin.models.initialiser import initialise
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 from cka_plugin.wording import listed
 
 
@@ -66,11 +65,7 @@ def untrained(model: Any, seed: int = 0) -> nn.Module:
         fresh = _copied(inner)
         left = initialise(fresh, given)
     if left:
-        warnings.warn(
-            f"no initialiser sets {listed(left, 4)} of {type(inner).__name__}: their entries were shuffled",
-            CKAWarning,
-            stacklevel=2,
-        )
+        warn(f"no initialiser sets {listed(left, 4)} of {type(inner).__name__}: their entries were shuffled")
     return fresh
 
 

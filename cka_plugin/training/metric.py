@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from cka_plugin.core import (
     recover_centered,
     u_center,
 )
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 if TYPE_CHECKING or find_spec("torchmetrics") is not None:
     from torchmetrics import Metric
@@ -131,11 +130,9 @@ class CKA(Metric):
     def compute(self) -> Tensor:
         """The CKA of all minibatches so far, a float64 scalar; NaN where a stream is constant or not finite."""
         if self._last is None and self._few is not None:
-            warnings.warn(
+            warn(
                 f"the metric saw {len(self._few[0])} examples in all, CKA needs at least {MIN_EXAMPLES}: they count for"
-                " nothing",
-                CKAWarning,
-                stacklevel=3,
+                " nothing"
             )
         return self._value()
 

@@ -16,7 +16,7 @@ from cka_plugin.engine import ranks as distributed
 from cka_plugin.regression.baseline import BATCH_SIZE, Baseline, represent_as
 from cka_plugin.representation import Representation, check_comparable
 from cka_plugin.training.start import RESUMED, START, Kept
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import CKAWarning, warn
 from cka_plugin.wording import listed
 
 
@@ -95,11 +95,9 @@ class Probe:
                 reason = f"it is of other examples or options: {error}"
             else:
                 return
-        warnings.warn(
+        warn(
             f"training resumes without the start that CKA is measured from, {reason}: figures from here are called"
-            " cka/resumed/...",
-            CKAWarning,
-            stacklevel=2,
+            " cka/resumed/..."
         )
         self.start(model)
         assert self._kept is not None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 from cka_plugin.analysis.errors.heads import Classification
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 
 def warn_of(found: Classification) -> None:
     """Warn of what the mappings leave out."""
     for note in found.notes:
-        warnings.warn(note, CKAWarning, stacklevel=3)
+        warn(note)
 
 
 def outside_notes(names: Sequence[str], shares: Sequence[float], other: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from cka_plugin.analysis.measures.gram_matrices import GramMatrices
 from cka_plugin.analysis.measures.registry import CKA, measure_of
 from cka_plugin.core import cka, gram, recover_centered, u_center
 from cka_plugin.core.similarity import check_kernel, checked_pair, problem_of
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 
 
 def similarity(
@@ -57,7 +56,7 @@ def similarity(
         k, _ = gram(rows, kernel, bandwidth)
         a, diagonal = u_center(k)
         if problem := problem_of(rows, float((a * a).sum()), diagonal):
-            warnings.warn(f"{measure} is NaN: {name} is {problem}", CKAWarning, stacklevel=2)
+            warn(f"{measure} is NaN: {name} is {problem}")
             return float("nan")
         roots = _roots(rows) if kernel == "linear" else None
         grams.append(GramMatrices(recover_centered(a, diagonal)[None], torch.finfo(a.dtype).eps, roots))
