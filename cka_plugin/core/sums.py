@@ -45,8 +45,8 @@ class Sums:
         """Jackknife interval of each entry of `cka()`.
 
         One minibatch is left out at a time; the interval is Student's t with B - 1 degrees of freedom around the
-        estimate,
-        its width from the first pass only (later passes hold the same examples: over ten of them it would cover 0.48).
+        estimate, its width from the first pass only (later passes hold the same examples: over ten of them it would
+        cover 0.48).
 
         Returns:
             (low, high), each (layers_a, layers_b); NaN where there are fewer than 8 minibatches.

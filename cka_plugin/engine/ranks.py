@@ -1,9 +1,8 @@
 """Many processes, one result: under `torch.distributed` the ranks share the minibatches, and each gets the whole.
 
 Every rank reads the same data and runs the minibatches whose number, divided by the number of ranks, leaves its own; a
-loader
-with a `DistributedSampler` gives each rank its own examples, and all it gives are run. The vectors are then exchanged a
-minibatch at a time over gloo, whatever the default process group's backend.
+loader with a `DistributedSampler` gives each rank its own examples, and all it gives are run. The vectors are then
+exchanged a minibatch at a time over gloo, whatever the default process group's backend.
 """
 
 from __future__ import annotations
@@ -17,9 +16,11 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
+from cka_plugin.core import pairs_of
 from cka_plugin.data import Source
 from cka_plugin.data.loader import Stream
 from cka_plugin.data.sampled import SampledStream, sampler_of
@@ -192,23 +193,33 @@ def _whole(own: Representation, store: VectorStore, group: dist.ProcessGroup | N
             raise DistributedError(f"rank {other} of {size} made {own.name} otherwise: {'; '.join(what)}")
     parts = []
     for owner, (part, held) in enumerate(told):
-        minibatches = []
-        for place, (index, pass_index, positions) in enumerate(held):
-            n, layers = len(positions), len(part.layers)
-            shapes = (layers, n * (n - 1) // 2), (layers, n)
-            if owner == rank:
-                mine = own.minibatches[place]
-                sent = [np.ascontiguousarray(array, dtype=np.float32) for array in (mine.vectors, mine.diagonals)]
-            else:
-                sent = [np.empty(shape, dtype=np.float32) for shape in shapes]
-            for array in sent:
-                dist.broadcast(torch.from_numpy(array), src=owner, group=group)
-            if owner == rank:
-                minibatches.append(own.minibatches[place])
-            else:
-                minibatches.append(Minibatch(store.keep(sent[0]), sent[1], positions, index, pass_index))
-        parts.append(replace(part, minibatches=minibatches))
+        if owner == rank:
+            for minibatch in own.minibatches:
+                for array in (minibatch.vectors, minibatch.diagonals):
+                    sent = np.ascontiguousarray(array, dtype=np.float32)
+                    dist.broadcast(torch.from_numpy(sent), src=owner, group=group)
+            parts.append(own)
+        else:
+            layers = len(part.layers)
+            minibatches = [_received(owner, layers, numbers, store, group) for numbers in held]
+            parts.append(replace(part, minibatches=minibatches))
     return join(parts, store=None)
+
+
+def _received(
+    owner: int,
+    layers: int,
+    numbers: tuple[int, int, npt.NDArray[np.int64]],
+    store: VectorStore,
+    group: dist.ProcessGroup | None,
+) -> Minibatch:
+    """A minibatch of another rank, of which index, pass and positions are known already."""
+    index, pass_index, positions = numbers
+    vectors = np.empty((layers, pairs_of(len(positions))), dtype=np.float32)
+    diagonals = np.empty((layers, len(positions)), dtype=np.float32)
+    for array in (vectors, diagonals):
+        dist.broadcast(torch.from_numpy(array), src=owner, group=group)
+    return Minibatch(store.keep(vectors), diagonals, positions, index, pass_index)
 
 
 def source_of(source: Source) -> Source:
