@@ -35,7 +35,7 @@ def preparation_inside(model: nn.Module, path: str, adapter: Adapter, processor:
 
 
 def _fitted(model: nn.Module, found: Preparation) -> Preparation:
-    names = frozenset(p.name for p in parameters_of(type(model)))
+    names = frozenset(p.name for p in parameters_of(model))
     limited = found.limited
     return replace(
         found,

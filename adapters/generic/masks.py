@@ -96,7 +96,7 @@ def _tellers(model: nn.Module) -> Iterator[tuple[str, nn.Module, Adapter | None]
         owner = known_owner(module) if path else None
         if owner is not None:
             known = (*known, f"{path}.")
-        if owner is not None or (_takes_mask(type(module)) and not path.startswith(known)):
+        if owner is not None or (_takes_mask(module) and not path.startswith(known)):
             yield path, module, owner
 
 
@@ -140,8 +140,8 @@ def _is_added(mask: Tensor) -> bool:
     return mask.is_floating_point() and not (bool(mask.any()) and bool(((mask == 0) | (mask == 1)).all()))
 
 
-def _takes_mask(owner: type[nn.Module]) -> bool:
-    return any(p.name in (*PADDED, *SEEN) or p.kind is p.VAR_KEYWORD for p in parameters_of(owner))
+def _takes_mask(module: nn.Module) -> bool:
+    return any(p.name in (*PADDED, *SEEN) or p.kind is p.VAR_KEYWORD for p in parameters_of(module))
 
 
 def _keeps_positions(module: nn.Module) -> bool:

@@ -63,6 +63,7 @@ def input_kinds(model: nn.Module) -> tuple[str, ...]:
         those that need something else (time series, states, latents, boxes).
 
     Example:
+        >>> import torch
         >>> from transformers import ViTConfig, ViTModel
         >>> with torch.device("meta"):
         ...     input_kinds(ViTModel(ViTConfig()))

@@ -26,7 +26,7 @@ def preparation_of(
         ValueError: the model does not take so many tokens.
     """
     if transform is not None:
-        found = adapter.preparation_by(module, transform) or given_transform(transform)
+        found: Preparation | None = adapter.preparation_by(module, transform) or given_transform(transform)
     else:
         found = _own(module, adapter)
     return found if found is None or found.limited is None or max_length is None else found.limited(max_length)

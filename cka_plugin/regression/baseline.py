@@ -26,8 +26,10 @@ __all__ = ["BATCH_SIZE", "Baseline", "make_baseline", "represent_as"]
 
 BATCH_SIZE: int = default_of("batch_size", "make_baseline")
 MAX_EXAMPLES: int = default_of("max_examples", "make_baseline")
-_LIKE = ("granularity", "layers", "part", "pooling", "kernel", "bandwidth", "estimator", "seed", "max_examples")
-_LIKE += ("max_length",)
+_LIKE = (
+    "granularity", "layers", "part", "pooling", "kernel", "bandwidth", "estimator", "seed", "max_examples",
+    "max_length",
+)  # fmt: skip
 
 
 def make_baseline(
