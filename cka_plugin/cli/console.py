@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cka_plugin.adapters.base import Layer
@@ -56,11 +56,14 @@ def shown_name(layer: Layer) -> str:
     return layer.name if layer.path == layer.name else f"{layer.name} ({layer.path})"
 
 
-def show_layers(layers: Sequence[Layer], described: str) -> None:
-    """The layers of one model."""
+def show_layers(layers: Sequence[Layer], described: str, rows: Mapping[str, str] | None = None) -> None:
+    """The layers of one model, and where it has run the axes that hold the examples."""
     show_table(
-        ["layer", "kind", "depth", "path"],
-        [(layer.name, layer.kind, number(layer.depth, 2), layer.path) for layer in layers],
+        ["layer", "kind", "depth", "path", *([] if rows is None else ["examples"])],
+        [
+            (layer.name, layer.kind, number(layer.depth, 2), layer.path, *([] if rows is None else [rows[layer.name]]))
+            for layer in layers
+        ],
         right=(2,),
     )
     say(f"{len(layers)} layers, {described}")

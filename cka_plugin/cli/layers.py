@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cka_plugin.adapters import Layer
 from cka_plugin.cli.app import JsonOption, app, print_json
 from cka_plugin.cli.messages import say
 from cka_plugin.options import help_of
@@ -17,11 +18,14 @@ def layers(
         str | None, typer.Argument(help="a name, a local Hugging Face folder, or a saved representation")
     ] = None,
     granularity: Annotated[str, typer.Option(help=help_of("granularity"))] = "block",
+    data: Annotated[
+        str | None,
+        typer.Option(help="run one minibatch of these data too: what fires, and where the examples' rows lie"),
+    ] = None,
     listing: Annotated[str | None, typer.Option("--list", help="list the model names that match a pattern")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """The layers of a model under their common names, or the names of models."""
-    import cka_plugin
     from cka_plugin.adapters import registry as adapters
 
     if (model is None) == (listing is None):
@@ -37,13 +41,31 @@ def layers(
             for name in matching:
                 say(name if ":" in name else f"{framework}:{name}")  # transformers' types have their prefix
         return
-    found = cka_plugin.layers(model, granularity)
+    found, rows = listed(model, granularity, data)
     if as_json:
-        print_json([vars(layer) for layer in found])
+        print_json([vars(layer) | ({} if rows is None else {"rows": rows[layer.name]}) for layer in found])
         return
     from cka_plugin.cli.console import show_layers
 
-    show_layers(found, described(model))
+    show_layers(found, described(model), rows)
+
+
+def listed(model: str, granularity: str, data: str | None) -> tuple[list[Layer], dict[str, str] | None]:
+    """The layers of a model; where it has run, also which rows of each are an example's."""
+    import cka_plugin
+    from cka_plugin.models.names import is_saved
+
+    if data is None and not is_saved(model):
+        return cka_plugin.layers(model, granularity), None
+    if is_saved(model):
+        made = cka_plugin.load(model)
+    else:  # which rows are whose does not depend on what has been learned
+        options = {"granularity": granularity, "max_examples": 64, "pretrained": False, "progress": False}
+        made = cka_plugin.represent(model, data, **options)
+    if not isinstance(made, cka_plugin.Representation):
+        return cka_plugin.layers(model, granularity), None
+    told = made.options.get("rows", {})
+    return made.layers, {layer.name: told.get(layer.name, "axis 0") for layer in made.layers}
 
 
 def described(model: str) -> str:
