@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,18 @@ from torch.optim.swa_utils import AveragedModel
 
 from cka_plugin.adapters.layer import Layer
 from cka_plugin.adapters.naming import spread_depths
+
+_TABLES = re.compile(r"pos|rope|rotary|relative|cpb|meta_mlp|anchor", re.IGNORECASE)
+
+
+def has_tables(model: nn.Module) -> bool:
+    """Whether modules inside may work on tables of positions or anchors, which have no rows of examples.
+
+    Example:
+        >>> has_tables(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())), has_tables(nn.ModuleDict({"rel_pos": nn.ReLU()}))
+        (False, True)
+    """
+    return any(_TABLES.search(f"{path} {type(module).__name__}") for path, module in model.named_modules() if path)
 
 
 def unwrap(model: nn.Module) -> tuple[nn.Module, str]:
@@ -173,6 +186,7 @@ def leaf_layers(model: nn.Module, coarse: Sequence[Layer] = ()) -> list[Layer]:
 
 __all__ = [
     "fires",
+    "has_tables",
     "is_activation",
     "is_leaf",
     "is_norm",

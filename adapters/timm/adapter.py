@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Adapter, Inputs, Layer, Preparation
+from cka_plugin.adapters.modules import has_tables
 from cka_plugin.adapters.timm.ends import classifier_of
 from cka_plugin.adapters.timm.inputs import preparation_of
 from cka_plugin.adapters.timm.layers import described, layout_of
@@ -95,7 +96,8 @@ class TimmAdapter(Adapter):
         return torch.cat([valid.new_ones(n, length - patches), valid], dim=1)
 
     def rows_known(self, model: nn.Module, leaves: bool = False) -> bool:
-        return True
+        """All of timm's models hold the batch first; among their leaves there may be some of tables of positions."""
+        return not (leaves and has_tables(model))
 
     def logits(self, model: nn.Module, output: Any) -> Tensor | None:
         return super().logits(model, output) if classifier_of(model) is not None else None

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Adapter, Layer, Preparation
+from cka_plugin.adapters.modules import has_tables
 from cka_plugin.adapters.torchvision.layers import family_of, layout_of
 
 
@@ -83,7 +84,9 @@ class TorchvisionAdapter(Adapter):
         return preparation_of(model)
 
     def rows_known(self, model: nn.Module, leaves: bool = False) -> bool:
-        return True
+        """Those that classify images or videos hold the batch first, but tables of positions among their leaves."""
+        others = (".detection.", ".optical_flow.", ".segmentation.")
+        return not any(part in type(model).__module__ for part in others) and not (leaves and has_tables(model))
 
     def logits(self, model: nn.Module, output: Any) -> Tensor | None:
         """Those of a classifier in training mode stand before the auxiliary ones; detectors give boxes, not scores."""

@@ -20,6 +20,8 @@ from cka_plugin.adapters.base import Adapter, Inputs, Layer, Preparation
 from cka_plugin.adapters.modules import layer_within
 from cka_plugin.adapters.transformers.tuned import CONFIGURATION
 
+LENGTH_FIRST = {"fsmt", "xlnet", "transfo-xl"}  # types whose blocks return (length, n, d)
+
 
 class TransformersAdapter(Adapter):
     """Models of Hugging Face transformers."""
@@ -100,7 +102,9 @@ class TransformersAdapter(Adapter):
         return transformers_inputs.mask(model, layer_within(model, layer), inputs, length)
 
     def rows_known(self, model: nn.Module, leaves: bool = False) -> bool:
-        return True
+        """Blocks hold the batch first, but in a few types; of leaves (tables of positions, experts) nobody knows."""
+        types = {getattr(getattr(module, "config", None), "model_type", None) for module in model.modules()}
+        return not leaves and not types & LENGTH_FIRST
 
     def logits(self, model: nn.Module, output: Any) -> Tensor | None:
         from cka_plugin.adapters.transformers import inputs as transformers_inputs

@@ -117,7 +117,8 @@ class Capture:
         self._slots: list[Slot] = []  # of each layer
         self._fired: list[Slot] = []  # whose Gram matrices were made, in that order
         self._calls: Counter[int] = Counter()  # of each candidate
-        self._rows = Rows(adapter.rows_known(model, discover))
+        leaves = discover or any(layer.kind == "module" for layer in layers)
+        self._rows = Rows(adapter.rows_known(model, leaves))
         self._gram_device = torch.device("cpu") if self.device.type == "mps" else self.device  # MPS has no float64
         self._grams = GramPacker(self._gram_device)
         self._features: list[npt.NDArray[np.float32]] = []

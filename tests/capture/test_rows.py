@@ -282,3 +282,28 @@ def test_packed_sequences_are_pooled_over_their_own_length(pooling: str) -> None
     own = [row[:length] for row, length in zip(states, lengths.tolist(), strict=True)]
     pooled = {"mean": lambda s: s.mean(0), "last": lambda s: s[-1], "cls": lambda s: s[0], "max": lambda s: s.amax(0)}
     assert_layers(found, {"lstm": torch.stack([pooled[pooling](s) for s in own])})
+
+
+def test_blocks_of_transformers_that_hold_the_length_first_are_read_by_example() -> None:
+    from transformers import FSMTConfig, FSMTModel
+
+    config = FSMTConfig(
+        langs=["en", "de"],
+        src_vocab_size=40,
+        tgt_vocab_size=40,
+        d_model=8,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=8,
+        decoder_ffn_dim=8,
+    )
+    model, ids = FSMTModel(config).eval(), torch.randint(4, 40, (24, 6))
+    found = cka.represent(
+        {"net": model}, {"input_ids": ids}, batch_size=6, progress=False
+    )  # as many tokens as examples
+    with torch.no_grad():
+        states = model(input_ids=ids, output_hidden_states=True).encoder_hidden_states
+    assert found.options["rows"]["encoder.blocks.0"] == "axis 1"
+    assert_layers(found, {"encoder.layers.0": states[1].mean(1)})
