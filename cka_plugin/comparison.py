@@ -646,7 +646,7 @@ class Comparison:
             matrices = [[self.matrix(first, second) for second in self.names] for first in self.names]
             return pair_grid(matrices, self.names, self._setting())
         first, second = self.pair(a, b)
-        layers = self.layers(first), self.layers(second)
+        layers = self[first].shown_layers, self[second].shown_layers
         return heatmap(self.matrix(first, second), layers, (first, second), title=self._setting())
 
     def _setting(self) -> str:

@@ -72,9 +72,12 @@ def show_layers(layers: Sequence[Layer], described: str, rows: Mapping[str, str]
 def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
     """For each layer of one model, the most similar layer of another, its CKA and interval; `=` marks ties."""
     found = comparison.correspondence(a, b)
-    shown = {layer.name: shown_name(layer) for layer in comparison.layers(b)}
+    shown = {
+        layer.name: shown_name(told)
+        for layer, told in zip(comparison[b].layers, comparison[b].shown_layers, strict=True)
+    }
     rows = []
-    for layer, match in zip(comparison.layers(a), found.matches, strict=True):
+    for layer, match in zip(comparison[a].shown_layers, found.matches, strict=True):
         best = "-" if match.match is None else shown[match.match] + (" =" if match.tied else "")
         rows.append(
             (

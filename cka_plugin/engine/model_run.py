@@ -86,7 +86,8 @@ class ModelRun:
         """The representation of this model."""
         layers = self.capture.layers or (self.kept.layers() if self.kept is not None else None) or []
         remembered = recorded(self.options.of_model(self.subject.name), read)
-        remembered |= {"preparation": self.subject.prepared, "model": described(self.subject.module)}
+        about = described(self.subject.module) | {"framework": self.subject.framework}
+        remembered |= {"preparation": self.subject.prepared, "model": about}
         return self.builder.finish(layers, source, remembered, read.shard)
 
 

@@ -42,6 +42,7 @@ class Subject:
         takes: which members of the examples are its inputs.
         named: paths of layers that were asked for by name or path, which must run.
         missed: names and patterns of layers asked for that fitted none of its layers.
+        framework: whose adapter names its layers.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Subject:
     takes: Takes
     named: frozenset[str] = frozenset()
     missed: tuple[str, ...] = ()
+    framework: str = ""
 
     @property
     def prepared(self) -> str | None:
@@ -104,6 +106,7 @@ def subject(name: str, model: Any, options: Options) -> Subject:
             layer.path for layer, its in zip(found, chosen.layers, strict=True) if its.path in chosen.named
         ),
         missed=tuple(chosen.missed),
+        framework=reader.name,
     )
 
 

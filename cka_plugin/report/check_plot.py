@@ -50,10 +50,10 @@ def plot_check(rows: Sequence[CheckedLayer], title: str = "") -> Figure:
     Returns:
         A matplotlib figure (`.savefig(path)`), made without touching pyplot's state.
     """
-    from matplotlib.figure import Figure
+    from cka_plugin.report.picture import Picture
 
     places = range(len(rows))
-    figure = Figure(figsize=(max(5.0, 1.5 + 0.28 * len(rows)), 4.5), layout="constrained")
+    figure = Picture(figsize=(max(5.0, 1.5 + 0.28 * len(rows)), 4.5), layout="constrained")
     axes = figure.subplots()
     values = [row.cka for row in rows]
     below = [max(0.0, row.cka - row.low) if math.isfinite(row.low) else 0.0 for row in rows]

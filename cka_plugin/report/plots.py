@@ -95,10 +95,10 @@ def pair_grid(matrices: Sequence[Sequence[Floats]], names: Sequence[str], title:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches, apart from pyplot's global state."""
-    from matplotlib.figure import Figure
+    """An empty figure in inches, apart from pyplot's global state; notebooks show it."""
+    from cka_plugin.report.picture import Picture
 
-    return Figure(figsize=(width, height), layout="constrained", dpi=120)
+    return Picture(figsize=(width, height), layout="constrained", dpi=120)
 
 
 def _ticks(axes: Any, side: str, layers: Sequence[Layer]) -> None:

@@ -76,6 +76,17 @@ class Content:
         return [layer.name for layer in self.layers]
 
     @property
+    def shown_layers(self) -> list[Layer]:
+        """The layers as tables and pictures name them: those of the user's own modules by their paths.
+
+        Common names say where a layer stands in a network that others know as well; in one's own, paths say it better.
+        """
+        about = self.options.get("model")
+        if not isinstance(about, dict) or about.get("framework") != "generic":
+            return self.layers
+        return [replace(layer, name=_by_path(layer)) for layer in self.layers]
+
+    @property
     def predictions(self) -> npt.NDArray[np.int64] | None:
         """(n_examples,) the class of the largest logit; None without logits."""
         return None if self.logits is None else self.logits.argmax(1).astype(np.int64)
@@ -122,3 +133,10 @@ class Content:
             if layer in (candidate.name, candidate.path):
                 return position
         raise ValueError(f"layer {layer!r} is not in {self.name}: it has {listed(self.layer_names)}")
+
+
+def _by_path(layer: Layer) -> str:
+    """A layer's path, with the number of the call where its module runs several times."""
+    _, at, call = layer.name.rpartition("@")
+    path = layer.path or layer.name
+    return f"{path}@{call}" if at and call.isdigit() and not path.endswith(f"@{call}") else path
