@@ -145,7 +145,7 @@ def _is_mapping(module: nn.Module, parameter: inspect.Parameter) -> bool:
     stated = str(parameter.annotation).lower()
     if any(word in stated for word in ("dict", "mapping", "batchencoding")):
         return True
-    if "tensor" in stated:
+    if "tensor" in stated or isinstance(module, torch.jit.ScriptModule):  # whose arguments are typed
         return False
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
