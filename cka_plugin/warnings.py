@@ -3,6 +3,8 @@
 import sys
 import warnings
 
+from cka_plugin.wording import for_terminal
+
 
 class CKAWarning(UserWarning):
     """Something about the numbers that a careful reader should know: a dead layer, sorted data, an unused option.
@@ -13,6 +15,8 @@ class CKAWarning(UserWarning):
 
 def warn(message: str, category: type[Warning] = CKAWarning) -> None:
     """Warn at the line outside of this package that led here, however deep in it that is noticed.
+
+    Names in the message are shown as they are, whatever a terminal would take them for.
 
     Example:
         >>> with warnings.catch_warnings(record=True) as caught:
@@ -26,4 +30,4 @@ def warn(message: str, category: type[Warning] = CKAWarning) -> None:
         frame, depth = frame.f_back, depth + 1
         if frame.f_globals.get("__name__", "").partition(".")[0] == "cka_plugin":
             outermost = depth
-    warnings.warn(message, category, stacklevel=outermost + 2)
+    warnings.warn(for_terminal(message, lines=True), category, stacklevel=outermost + 2)

@@ -37,16 +37,16 @@ def interval(low: float, high: float, digits: int = 3) -> str:
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names for a message: all of them, or the first and last with the number left out between.
+    """Names for a message: all of them, or the first and last with the number left out between; as `for_terminal`.
 
     Example:
         >>> listed([f"blocks.{i}" for i in range(40)], most=4)
         'blocks.0, blocks.1, ... (36 more), blocks.38, blocks.39'
     """
-    if len(names) <= most:
-        return ", ".join(names)
     half = most // 2
-    return ", ".join([*names[:half], f"... ({len(names) - 2 * half} more)", *names[-half:]])
+    first, last = (names, []) if len(names) <= most else (names[:half], names[-half:])
+    left_out = [f"... ({len(names) - 2 * half} more)"] if last else []
+    return ", ".join([*map(for_terminal, first), *left_out, *map(for_terminal, last)])
 
 
 # What takes part of a text for more than text: terminals, logs of CI systems, Markdown, HTML, XML, matplotlib.

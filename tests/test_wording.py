@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cka_plugin.warnings import CKAWarning, warn
 from cka_plugin.wording import for_html, for_markdown, for_plot, for_terminal, for_xml, interval, listed, number
 
 
@@ -78,3 +79,10 @@ def test_numbers_and_names_of_messages() -> None:
     assert interval(float("nan"), 1.0) == "-"
     assert interval(0.5, 0.75, digits=4) == "0.5000 to 0.7500"
     assert listed(["a", "b"]) == "a, b"
+    assert listed(["a\x1b", "b", "c", "d"], most=2) == "a\\x1b, ... (2 more), d"
+
+
+def test_warnings_show_names_and_do_not_obey_them() -> None:
+    with pytest.warns(CKAWarning) as caught:
+        warn("layer x\x1b[31m\n::error::y is constant")
+    assert str(caught[0].message) == "layer x\\x1b[31m\n\\x3a:error::y is constant"

@@ -90,7 +90,7 @@ def _join_examples(parts: Sequence[Content], ranks: npt.NDArray[np.int64]) -> _E
         for position, example_id in zip(to, part.example_ids, strict=True):
             examples.ids[position] = example_id
         examples.fingerprints[to] = part.fingerprints
-        if examples.labels is not None:
+        if examples.labels is not None and part.labels is not None:
             examples.labels[to] = part.labels
         first_in = np.full(len(to), _NEVER)
         for minibatch in part.minibatches:
