@@ -31,7 +31,7 @@ from cka_plugin.regression.markdown import to_markdown
 from cka_plugin.regression.runs import CheckRun
 from cka_plugin.regression.stored import Baseline, StaleBaselineError
 from cka_plugin.regression.thresholds import DEFAULT_MIN_CKA
-from cka_plugin.wording import for_terminal
+from cka_plugin.wording import for_terminal, listed
 
 ModelArgument = Annotated[
     str | None,
@@ -43,6 +43,9 @@ ModelArgument = Annotated[
     ),
 ]
 ConfigOption = Annotated[Path, typer.Option(help="where [tool.cka-plugin] stands")]
+AccuracyDropOption = Annotated[float | None, typer.Option(help="how much accuracy may be lost")]
+ClassDropOption = Annotated[float | None, typer.Option(help="how much accuracy one class may lose")]
+ChurnOption = Annotated[float | None, typer.Option(help="share of predictions that may change")]
 AllowNanOption = Annotated[
     bool, typer.Option("--allow-nan", help="pass over dead and NaN layers that no baseline can judge")
 ]
@@ -58,9 +61,9 @@ def check(
     data: Annotated[str | None, typer.Option(help="the data that the baseline was made of")] = None,
     min_cka: Annotated[float | None, typer.Option(help=f"lowest CKA a layer may show ({DEFAULT_MIN_CKA})")] = None,
     thresholds: Annotated[Path | None, typer.Option(help="a TOML table of lowest CKA by layer, pattern, kind")] = None,
-    max_accuracy_drop: Annotated[float, typer.Option(help="how much accuracy may be lost")] = Limits.max_accuracy_drop,
-    max_class_drop: Annotated[float, typer.Option(help="how much accuracy one class may lose")] = Limits.max_class_drop,
-    max_churn: Annotated[float, typer.Option(help="share of predictions that may change")] = Limits.max_churn,
+    max_accuracy_drop: AccuracyDropOption = Limits.max_accuracy_drop,
+    max_class_drop: ClassDropOption = Limits.max_class_drop,
+    max_churn: ChurnOption = Limits.max_churn,
     allow_nan: AllowNanOption = False,
     config: ConfigOption = DEFAULT,
     junit: Annotated[Path | None, typer.Option(help="write JUnit XML for CI systems")] = None,
@@ -76,7 +79,7 @@ def check(
         if baseline is None:
             raise ValueError(
                 f"give --baseline FILE to check {model} against (`cka-plugin baseline` makes one), or the name of a"
-                f" model that {config} guards"
+                f" model that {config} guards{_names(config)}"
             )
         limits: dict[str, Any] = {
             "min_cka": _lowest(min_cka, thresholds),
@@ -128,6 +131,10 @@ def baseline(
 
 
 # Which models
+
+
+def _names(config: Path) -> str:
+    return f": {listed([one.name for one in read_guarded(config)])}" if config.is_file() else ""
 
 
 def _guards(config: Path, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,6 @@ from cka_plugin.regression.kept_examples import kept
 from cka_plugin.regression.noise import measured_noise
 from cka_plugin.regression.stored import Baseline
 from cka_plugin.representation import Representation
-from cka_plugin.wording import listed
 
 __all__ = ["BATCH_SIZE", "Baseline", "make_baseline", "represent_as"]
 
@@ -155,6 +154,11 @@ def check_judgeable(representation: Representation) -> None:
         found.append(f"the scores of {broken} of {representation.n_examples} examples are not finite")
     if found:
         raise ValueError(
-            f"{representation.name} cannot be judged by a baseline of its own: {listed(found, 4)}; mend the model, or"
+            f"{representation.name} cannot be judged by a baseline of its own: {_sentences(found)}; mend the model, or"
             " store what there is with allow_nan=True"
         )
+
+
+def _sentences(found: Sequence[str], most: int = 4) -> str:
+    left = len(found) - most
+    return "; ".join([*found[:most], *([f"and {left} more"] if left > 0 else [])])

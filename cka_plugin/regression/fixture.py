@@ -141,7 +141,8 @@ class CkaRegression:
                 raise
             said = for_terminal(said_of(error), lines=True)
             accept = f"\n{ACCEPT}" if isinstance(error, StaleBaselineError) and ACCEPT not in said else ""
-            return f"{said}\n\nBaseline: {for_terminal(shown)}{accept}"
+            where = "" if shown in said else f"\n\nBaseline: {for_terminal(shown)}"
+            return said + where + accept
 
     def _accept(self, given: tuple[Any, Any], path: Path, limits: Limits, options: dict[str, Any]) -> CheckResult:
         """Make the baseline of this check, and write it where it says something else than the one that is there."""

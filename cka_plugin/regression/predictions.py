@@ -43,7 +43,7 @@ def judge_predictions(baseline: Baseline, made: Representation, limits: Limits) 
     reference = baseline.representation
     failures = [*other_labels(reference, made), *other_classes(reference, made)]
     ties = max(1.0 / made.n_examples, 2.0 * baseline.churn)
-    inconclusive = []
+    inconclusive: list[str] = []
     if limits.on_predictions:
         failures += lost_predictions(reference, made)
         inconclusive += unfit_baseline(reference)

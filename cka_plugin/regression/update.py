@@ -40,7 +40,8 @@ def update(path: Path, made: Baseline) -> str:
         made.save(path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OSError(error.errno, f"the baseline {shown} cannot be written: {reason}; nothing was accepted") from error
+        said = f"the baseline {shown} cannot be written: {reason}; nothing was accepted. {change}"
+        raise OSError(error.errno, said) from error
     return change
 
 

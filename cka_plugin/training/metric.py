@@ -62,6 +62,9 @@ class CKA(Metric):
     xy: Tensor
     xx: Tensor
     yy: Tensor
+    _few: tuple[Tensor, Tensor] | None  # fewer than 4 examples, for the next minibatch
+    _last: tuple[Tensor, Tensor] | None  # the minibatch that they join if there is no next
+    _of_last: Tensor  # (3,) what these add to the sums
 
     def __init__(
         self, kernel: str = "linear", estimator: str = "unbiased", bandwidth: float = 0.5, **options: Any
@@ -140,9 +143,8 @@ class CKA(Metric):
         return self.xy / (self.xx.sqrt() * self.yy.sqrt())
 
     def _forget(self) -> None:
-        self._few: tuple[Tensor, Tensor] | None = None  # fewer than 4 examples, for the next minibatch
-        self._last: tuple[Tensor, Tensor] | None = None  # the minibatch that they join if there is no next
-        self._of_last = torch.zeros(len(SUMS), dtype=torch.float64)  # what these add to the sums
+        self._few = self._last = None
+        self._of_last = torch.zeros(len(SUMS), dtype=torch.float64)
 
     def _replace(self, products: Tensor) -> None:
         """Put other products in the place of what the last minibatch adds to the sums."""
