@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_plugin.adapters.base import Layer
-from cka_plugin.core import Floats, Sums, check_estimator, inner_products, self_products
+from cka_plugin.analysis.pair_sums import PairSums
+from cka_plugin.core import Floats, Sums, check_estimator
 from cka_plugin.representation import Representation, check_comparable, files
-from cka_plugin.storage.vectors import VectorStore, budget_bytes, release
+from cka_plugin.storage.vectors import VectorStore, budget_bytes
 from cka_plugin.tables import json_safe
 from cka_plugin.wording import listed
 
@@ -82,9 +83,7 @@ class Comparison:
         self.representations = {representation.name: representation for representation in representations}
         self.estimator = estimator
         self.match = match
-        self._own: dict[str, Floats] = {}
-        self._sums: dict[tuple[str, str], Sums] = {}
-        self._store = VectorStore(budget_bytes(max_memory))  # sums of many models are larger than their vectors
+        self._pairs = PairSums(self.representations, estimator, VectorStore(budget_bytes(max_memory)))
         self._blocks: dict[str, BlockStructure] = {}
         self._last_measured: tuple[Any, Measured] | None = None
 
@@ -105,31 +104,7 @@ class Comparison:
 
     def sums(self, a: str, b: str) -> Sums:
         """Inner products per minibatch of the layers of two models; computed once."""
-        if (a, b) not in self._sums:
-            if (b, a) in self._sums:
-                other = self._sums[b, a]
-                self._sums[a, b] = Sums(other.xy.transpose(0, 2, 1), other.yy, other.xx, other.first_pass)
-            else:
-                first, second = self[a], self[b]
-                shape = (len(first.minibatches), len(first.layers), len(second.layers))
-                xy = self._store.empty(shape)
-                for row, x, y in zip(xy, first.minibatches, second.minibatches, strict=True):
-                    row[...] = inner_products(x.vectors, x.diagonals, y.vectors, y.diagonals, self.estimator)
-                    release(row, x.vectors, y.vectors)
-                first_pass = np.array([number == 0 for number in first.passes])
-                self._sums[a, b] = Sums(xy, self._self_sums(a), self._self_sums(b), first_pass)
-        return self._sums[a, b]
-
-    def _self_sums(self, name: str) -> Floats:
-        if name not in self._own:
-            representation = self[name]
-            dead = np.array([layer.name in representation.problems for layer in representation.layers])
-            own = []
-            for minibatch in representation.minibatches:
-                own.append(self_products(minibatch.vectors, minibatch.diagonals, self.estimator))
-                release(minibatch.vectors)
-            self._own[name] = np.where(dead, np.nan, np.stack(own))
-        return self._own[name]
+        return self._pairs.of(self[a].name, self[b].name)
 
     def pair(self, a: str | None, b: str | None) -> tuple[str, str]:
         """The two models meant: `a` alone, with itself; neither, the pair where there are two models or one.

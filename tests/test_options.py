@@ -136,4 +136,4 @@ def test_a_comparison_keeps_to_the_memory_that_was_given(monkeypatch: pytest.Mon
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     found = cka.compare({"a": net, "b": net}, data=torch.randn(64, 4), max_memory=0, progress=False)
-    assert found._store.budget == 0
+    assert found._pairs.store.budget == 0
