@@ -218,7 +218,13 @@ def _onto(
             raise ValueError('mapping="names" needs class_names: what do the labels mean?')
         if head == class_names:
             return None
-        return head_mapping({c: c for c in class_names if c in head}, name, head, class_names, width)
+        shared = {c: c for c in class_names if c in head}
+        if not shared:
+            raise ValueError(
+                f"no class of the head of {name!r} ({listed(head, 4)}) has the name of a label "
+                f"({listed(class_names, 4)}): give mapping={{{name!r}: {{class of the head: class of the labels}}}}"
+            )
+        return head_mapping(shared, name, head, class_names, width)
     other = class_names if class_names is not None else next((h for h in known if h is not None and h != head), head)
     if head == other:
         return None

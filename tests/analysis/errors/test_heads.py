@@ -141,3 +141,9 @@ def test_groups_count_what_lies_outside_as_wrong() -> None:
     assert found.accuracies_a == pytest.approx(expected)
     share = np.mean([(MEANS[logits.argmax(1)] < 0).mean() for logits in group])
     assert f"Note: a predicts a class outside its mapping for {share:.1%}" in str(found)
+
+
+def test_names_that_match_nowhere_are_shown_side_by_side() -> None:
+    heads = {"b": ["n01", "n02", "n03"]}
+    with pytest.raises(ValueError, match=r"head of 'b' \(n01, n02, n03\) has the name of a label \(cat, dog, owl\)"):
+        compare_errors([0, 1, 2], np.eye(3) * 2, [0, 1, 2], CLASSES, head_classes=heads, mapping="names")
