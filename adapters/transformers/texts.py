@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ PREFIXED = ("paligemma",)  # texts are prompts, whose tokens see one another; wi
 
 def text_part(model: nn.Module, processor: Any = None, max_length: int | None = None) -> Part | None:
     """Strings to token ids and their mask; None where there is no tokenizer.
+
+    A conversation, a list of messages with `role` and `content`, is written out by the tokenizer's chat template; a
+    pair of strings is given as one text and another beside it.
 
     Args:
         model: the model.
@@ -53,20 +56,29 @@ def text_part(model: nn.Module, processor: Any = None, max_length: int | None = 
     counted = Counted(longest)
 
     def one(text: Any) -> str:
+        if isinstance(text, list) and all(isinstance(message, Mapping) for message in text):
+            return written_out(tokenizer, text)
         if not isinstance(text, str):
             raise TypeError(f"{name} takes strings; given {type(text).__name__}")
         return text
 
     def collate(texts: Sequence[Any]) -> dict[str, Any]:
+        paired = isinstance(texts[0], tuple)
+        columns = zip(*texts, strict=True) if paired else [texts]
+        given = [[one(text) for text in column] for column in columns]
+        if len(given) > 2:
+            raise ValueError(f"{name} takes a text, or a text and another beside it; given {len(given)}")
         encoded = tokenizer(
-            [one(text) for text in texts],
+            *given,
+            # What a chat template writes out has its special tokens.
+            add_special_tokens=isinstance(texts[0], str | tuple),
             padding="max_length" if filled else True,
             truncation=longest is not None,
             max_length=longest,
             return_tensors="pt",
             return_attention_mask=True,
         )
-        counted.add(tokenizer, texts, encoded["attention_mask"])
+        counted.add(tokenizer, list(zip(*given, strict=True)), encoded["attention_mask"])
         inputs = {key: value for key, value in encoded.items() if key in kept}
         if "attention_mask" not in inputs:
             inputs[POOLING_MASK] = encoded["attention_mask"]
@@ -87,6 +99,20 @@ def text_part(model: nn.Module, processor: Any = None, max_length: int | None = 
     )
 
 
+def written_out(tokenizer: Any, messages: Any) -> str:
+    """A conversation as one text, by the tokenizer's chat template.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise ValueError(
+            f"{type(tokenizer).__name__} has no chat template: conversations need one; give texts, or set "
+            "tokenizer.chat_template"
+        )
+    return str(tokenizer.apply_chat_template(messages, tokenize=False))
+
+
 @dataclass
 class Counted:
     """How many texts were prepared, and how many of them were cut.
@@ -101,12 +127,12 @@ class Counted:
     texts: int = 0
     cut: int = 0
 
-    def add(self, tokenizer: Any, texts: Sequence[str], mask: Tensor) -> None:
+    def add(self, tokenizer: Any, texts: Sequence[tuple[str, ...]], mask: Tensor) -> None:
         """Count texts and those cut: only one that fills all its places may have been longer.
 
         Args:
             tokenizer: that made it.
-            texts: of one minibatch.
+            texts: of one minibatch, each with what is beside it.
             mask: (n, length) of their tokens.
 
         Raises:
@@ -114,12 +140,12 @@ class Counted:
         """
         counts = mask.sum(1).tolist()
         if 0 in counts:
-            text = texts[counts.index(0)]
+            text = texts[counts.index(0)][0]
             raise ValueError(f"the text {text!r} has no tokens for {type(tokenizer).__name__}: leave such texts out")
         self.texts += len(texts)
         for text, count in zip(texts, counts, strict=True):
             if self.longest is not None and count >= self.longest:
-                whole = tokenizer(text, truncation=False, verbose=False)["input_ids"]
+                whole = tokenizer(*text, truncation=False, verbose=False)["input_ids"]
                 self.cut += len(whole) > self.longest
 
     def remarks(self) -> list[str]:
@@ -127,4 +153,4 @@ class Counted:
         return [f"{self.cut} of {self.texts} texts were cut at {self.longest} tokens"] if self.cut else []
 
 
-__all__ = ["Counted", "text_part"]
+__all__ = ["Counted", "text_part", "written_out"]

@@ -22,7 +22,7 @@ from cka_plugin.adapters.modules import module_at
 from cka_plugin.capture.axes import Axes, Channels, channels_of
 from cka_plugin.capture.direct import DirectCalls
 from cka_plugin.capture.firing import CaptureError, settled
-from cka_plugin.capture.inputs import describe_inputs, own_copy, to_device
+from cka_plugin.capture.inputs import describe_inputs, hint, own_copy, to_device
 from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
 from cka_plugin.capture.orders import doubled, exchanged, reordered
 from cka_plugin.capture.packed_weights import weights_packed
@@ -188,6 +188,7 @@ class Capture:
         except Exception as error:
             raise RuntimeError(
                 f"{self.name} failed on a minibatch of {describe_inputs(inputs)}: {type(error).__name__}: {error}"
+                f"{hint(inputs)}"
             ) from error
         finally:
             self._forget()

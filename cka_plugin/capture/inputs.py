@@ -48,6 +48,21 @@ def own_copy(inputs: Any) -> Any:
     return copy.deepcopy(inputs)
 
 
+def hint(inputs: Any) -> str:
+    """What may be wrong with inputs that a model failed on; empty where nothing is seen.
+
+    Example:
+        >>> hint(torch.zeros(2, 32, 32, 3))
+        '; the channels seem to be last, and PyTorch has them first: give x.permute(0, 3, 1, 2)'
+    """
+    if isinstance(inputs, Tensor):
+        last = inputs.ndim == 4 and inputs.shape[-1] in (1, 3, 4) and inputs.shape[1] not in (1, 3, 4)
+        said = "; the channels seem to be last, and PyTorch has them first: give x.permute(0, 3, 1, 2)"
+        return said if last else ""
+    values = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, list | tuple) else []
+    return next((found for value in values if (found := hint(value))), "")
+
+
 def describe_inputs(inputs: Any) -> str:
     """Shapes and types of inputs, for messages.
 

@@ -12,7 +12,9 @@ from cka_plugin.adapters.base import Inputs
 from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.arguments import Takes
 from cka_plugin.data.content import Content
-from cka_plugin.data.feeding import Fed, fed, inputs_of, say_what_is_left
+from cka_plugin.data.fed import Fed
+from cka_plugin.data.feeding import fed, say_what_is_left
+from cka_plugin.data.inputs import inputs_of
 from cka_plugin.data.kinds import RAW_KINDS
 from cka_plugin.data.numbers import Fingerprints, Ints, Words
 from cka_plugin.data.roles import Choice, examples_alone

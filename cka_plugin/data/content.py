@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pack_sequence
 
 from cka_plugin.data.kinds import kind_of
 from cka_plugin.data.numbers import Ints
@@ -27,6 +28,7 @@ class Member:
         plain: the numbers came without a dtype of torch (arrays, lists, tables): a model may take them in its own.
         shared: one value for the whole minibatch, which is no example's.
         known: it is the id or the label already, which the data told apart.
+        packed: the sequences came packed (`PackedSequence`), and go to the model so.
     """
 
     key: Key
@@ -34,6 +36,7 @@ class Member:
     plain: bool = False
     shared: bool = False
     known: bool = False
+    packed: bool = False
 
     @property
     def kind(self) -> str:
@@ -111,7 +114,12 @@ class Content:
 
     def as_given(self) -> Any:
         """The minibatch as a loader would give it: tensors and lists in tuples and mappings as the user's."""
-        return _built(self.form, [member.values for member in self.members])
+        return _built(self.form, [repacked(member) for member in self.members])
+
+
+def repacked(member: Member) -> Any:
+    """The values of a member; sequences that came packed, packed again."""
+    return pack_sequence(member.values, enforce_sorted=False) if member.packed else member.values
 
 
 def _built(form: Any, values: Sequence[Any]) -> Any:

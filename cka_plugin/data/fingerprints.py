@@ -32,12 +32,12 @@ def fingerprint_raw(example: Any) -> int:
 def fingerprints_of(content: Content) -> Fingerprints:
     """(n,) fingerprints of what the examples hold: equal numbers give equal ones, whatever their dtype.
 
-    The name of a single member is part of its container and not of the example; several go by their names.
+    Names are part of the container and not of the example, unless several tensors are told apart by them.
     """
     members = list(content.members)
-    if content.named:
+    named = content.named and len(members) > 1 and all(isinstance(member.values, Tensor) for member in members)
+    if named:
         members.sort(key=lambda member: str(member.key))
-    named = content.named and len(members) > 1
     columns = [_columns(member) for member in members]
     keys = [str(member.key).encode("utf-8") if named else b"" for member in members]
     found = [

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import random
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
@@ -20,7 +17,9 @@ from cka_plugin.data.fingerprints import fingerprints_of
 from cka_plugin.data.labels import label_numbers
 from cka_plugin.data.numbers import Ints
 from cka_plugin.data.pieces import Piece, given, regrouped, with_tail
+from cka_plugin.data.places import Places
 from cka_plugin.data.reading import ReadOptions
+from cka_plugin.data.repeatable import repeatable
 from cka_plugin.data.repeats import Repeats
 from cka_plugin.data.roles import label_choices, meant
 from cka_plugin.warnings import warn
@@ -94,11 +93,11 @@ class Stream:
                 f"passes={options.passes} needs data that can be read in a fresh order each time; this loader reads in "
                 "its own: give shuffle=True, or the data set itself"
             )
-        known = _Places()
+        known = Places()
         index = 0
         self._digest = b""
         labelled: set[bool] = set()
-        with _repeatable(self.loader, options.seed):
+        with repeatable(self.loader, options.seed):
             for number in range(options.passes):
                 known.start(number)
                 for piece in with_tail(self._pieces(options, number), self.what):
@@ -154,7 +153,7 @@ class Stream:
             raise ValueError(f"given {len(self._labels)} labels for {int(places.max()) + 1} or more examples")
         return self._labels[places]
 
-    def _check_labels(self, known: _Places, options: ReadOptions) -> None:
+    def _check_labels(self, known: Places, options: ReadOptions) -> None:
         if self._labels is None or options.max_examples is not None or self._of_all is not None:
             return
         if known.total != len(self._labels):
@@ -195,72 +194,3 @@ class Stream:
 def _chained(first: Piece, rest: Iterator[Piece]) -> Iterator[Piece]:
     yield first
     yield from rest
-
-
-class _Places:
-    """Which place each example has in the order of the first pass, and its id."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self._ids: list[Any] = []
-        self._counts: dict[int, int] = {}
-        self._seen: dict[int, list[int]] = {}
-        self._left: dict[int, list[int]] = {}
-        self._first = True
-
-    def start(self, number: int) -> None:
-        """Begin a pass."""
-        self._first = number == 0
-        self._left = {key: list(places) for key, places in self._seen.items()}
-
-    def ids_of(self, places: Ints) -> list[Any]:
-        """Ids of examples by their places."""
-        return [self._ids[place] for place in places]
-
-    def of(self, piece: Piece) -> Ints:
-        """Places of examples: new ones in the first pass, later known again by their fingerprints."""
-        if not self._first:
-            return self._again(piece)
-        places = np.arange(self.total, self.total + len(piece), dtype=np.int64)
-        for place, key in zip(places.tolist(), piece.prints.tolist(), strict=True):
-            self._seen.setdefault(key, []).append(place)
-            self._ids.append(place if piece.ids is None else self._unique(piece.ids[place - self.total]))
-        self.total += len(piece)
-        return places
-
-    def _unique(self, index: int) -> Any:
-        """A place in the data set; what comes again (a sampler with replacement) is told apart."""
-        self._counts[index] = self._counts.get(index, 0) + 1
-        return index if self._counts[index] == 1 else f"{index}#{self._counts[index]}"
-
-    def _again(self, piece: Piece) -> Ints:
-        places = []
-        for key in piece.prints.tolist():
-            left = self._left.get(key)
-            if not left:
-                raise ValueError(
-                    "a later pass over the loader gave an example that the first did not (random augmentation?): fix "
-                    "the examples, or give passes=1"
-                )
-            places.append(left.pop(0))
-        return np.array(places, dtype=np.int64)
-
-
-@contextlib.contextmanager
-def _repeatable(loader: Any, seed: int) -> Iterator[None]:
-    """Every call reads a shuffling loader in one order, and leaves all random states as they were."""
-    samplers = [getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None)]
-    generators = [getattr(holder, "generator", None) for holder in (loader, *samplers)]
-    states = [(g, g.get_state()) for g in {id(g): g for g in generators if isinstance(g, torch.Generator)}.values()]
-    python, legacy, default = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002
-        torch.set_rng_state(default)
-        for generator, state in states:
-            generator.set_state(state)

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cka_plugin.data.arrays import of_arrays
+from cka_plugin.data.counting import is_minibatch
 from cka_plugin.data.datasets import of_dataset
 from cka_plugin.data.files import KNOWN_FILES, read_path
 from cka_plugin.data.hugging_face import is_hugging_face, is_splits, of_hugging_face, of_splits
-from cka_plugin.data.items import is_minibatch
 from cka_plugin.data.label_files import read_labels
 from cka_plugin.data.loader import Stream, is_stream
 from cka_plugin.data.pieces import Minibatches

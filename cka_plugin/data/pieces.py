@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.content import Content, joined
-from cka_plugin.data.items import is_minibatch, of_item, of_minibatch
+from cka_plugin.data.counting import is_minibatch
+from cka_plugin.data.items import of_item, of_minibatch
 from cka_plugin.data.numbers import Fingerprints, Ints
 from cka_plugin.warnings import warn
 

@@ -99,7 +99,7 @@ def meant(content: Content, labels: Key = None) -> Content:
             names = pick(kind, given, "the data") if given else []
         except ValueError:  # said where a model takes them, unless the user says which
             names = given
-        chosen += [m for m in alone.members if m.key in names]
+        chosen += [m for name in names for m in alone.members if m.key == name]
     ready = [m for m in alone.members if m.kind == "tensor"]
     if any(m.key == "input_ids" for m in ready) or not chosen:
         return replace(content, members=tuple(ready or alone.members))

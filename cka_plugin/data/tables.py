@@ -75,9 +75,10 @@ def of_table(table: Table) -> Indexed:
         )
     columns = list(dict.fromkeys(name for row in rows for name in row))
     found = columns_by_kind(rows, columns, table.what)
-    numbers = [] if found else _numeric(rows, columns, table.what)
+    lists = [name for name in columns if isinstance(_first(rows, name), list) and name not in LABEL_KEYS]  # tokens
+    numbers = [] if found or lists else _numeric(rows, columns, table.what)
     ids, labels, names, broken = _keys(table, columns)
-    needed = [name for names_of in found.values() for name in names_of] or numbers
+    needed = [name for names_of in found.values() for name in names_of] or numbers or lists
     for number, row in enumerate(table.rows):
         lacking = [] if isinstance(row, OSError) else [name for name in needed if _is_missing(row.get(name))]
         if lacking:
@@ -222,7 +223,7 @@ def _read(made: list[Any], failed: list[int], found: Mapping[str, Sequence[str]]
         complete = [name for name in others if all(name in row for row in made)]
         made = [{name: row[name] for name in (*used, *complete)} for row in made]
     content = of_items(made).knowing(known)
-    if prints is None and isinstance(made[0], dict):
+    if prints is None and found:
         prints = fingerprints_of(_used(content, [name for names in found.values() for name in names]))
     return Read(content, failed, prints)
 
