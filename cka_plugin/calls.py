@@ -86,7 +86,7 @@ def compare(
             and 1.3 to 1.9 times as long (`python -m tests.benchmarks speed memory`).
         checkpoint_dir: a folder that keeps finished minibatches: a run that was killed goes on where it was, and gives
             the same bits; with further models, those that are there are not run again.
-        seed: of the order of reading.
+        seed: of the order of reading, and of the weights of models without pretrained ones.
         progress: show a progress bar, in a terminal or notebook.
         match: `content`: ids and fingerprints of examples must agree; `ids`: only their ids.
         checkpoint: a local file of weights for models given by name: one for all, or a mapping by name.
@@ -126,8 +126,10 @@ def compare(
     if live:
         ran = over_data(live, data, options, next(iter(made.values()), None))
         made.update({representation.name: representation for representation in ran})
-    elif data is not None:
-        warn("data was not read: all models are saved representations")
+    else:
+        unused = ["data"] * (data is not None) + options.in_vain(next(iter(made.values())).options)
+        if unused:
+            warn(f"{', '.join(unused)}: not used, as all models are saved representations")
     return Comparison([made[name] for name, _ in pairs], estimator, match, max_memory)
 
 

@@ -252,7 +252,9 @@ class Options:
     checkpoint_dir: str | os.PathLike[str] | None = option(
         None, "a folder that keeps finished minibatches: a run that was killed goes on where it was", _a_path
     )
-    seed: int = option(0, "of the order of reading", whole(0), recorded=True)
+    seed: int = option(
+        0, "of the order of reading, and of the weights of models without pretrained ones", whole(0), recorded=True
+    )
     progress: bool = option(True, "show a progress bar, in a terminal or notebook", _anything)
     shard: tuple[int, int] | None = option(
         None, "(i, n): only every n-th minibatch from the i-th (counted from 0)", _a_shard
@@ -268,7 +270,6 @@ class Options:
     model_kwargs: Mapping[str, Any] | None = option(
         None, "passed on to the framework's own builder of models given by name", _a_mapping, by_name=True
     )
-
     layers: Iterable[str] | Mapping[str, Iterable[str]] | None = option(
         None,
         "compare only these layers: names, paths or patterns such as stages.*",
@@ -312,6 +313,22 @@ class Options:
             if unknown:
                 raise ValueError(f"{key} names {unknown[0]!r}, which is none of the models: {', '.join(known)}")
 
+    def in_vain(self, recorded: Mapping[str, Any]) -> list[str]:
+        """What was given for running models, and is not how saved representations were made: none of it is used.
+
+        Args:
+            recorded: options of a saved representation.
+        """
+        used = ("estimator", "match", "max_memory", "progress", "layers")
+        given = []
+        for each in fields(self):
+            value = getattr(self, each.name)
+            plain = isinstance(value, str | int | float)
+            default = value is each.default or (plain and value == each.default)
+            if not (default or each.name in used or (plain and value == recorded.get(each.name))):
+                given.append(each.name)
+        return given
+
     def recorded(self) -> dict[str, Any]:
         """What a representation remembers of how it was made."""
         kept = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["recorded"]}
@@ -349,6 +366,7 @@ _MEMBERS = ("forward", "inputs", "label_key")
 TAKES: dict[str, tuple[str, ...]] = {
     "compare": tuple(name for name in NAMES if name != "shard"),
     "represent": tuple(name for name in NAMES if name != "match"),
+    "layers": ("granularity", "checkpoint", "model_kwargs", "layers", "part"),
     "probe": ("labels", *_MODEL, *_RUN, *_MEMBERS, "batch_size", "max_examples", "seed", "progress"),
     "ablate": ("labels", "layers", *_RUN, *_MEMBERS, "batch_size", "max_examples", "seed", "progress"),
     "make_baseline": ("labels", *_MODEL, *_RUN, *_MEMBERS, "batch_size", "max_examples", "seed", "progress"),

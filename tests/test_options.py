@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import typer
@@ -21,7 +22,9 @@ from cka_plugin.options import BY_NAME, NAMES, TAKES, Options, default_of, help_
 from cka_plugin.regression.fixture import CkaRegression
 
 CALLS = {name: getattr(cka, name) for name in TAKES if name != "fixture"} | {"fixture": CkaRegression.check}
-COMMANDS = {name: name for name in ("compare", "represent", "probe", "ablate", "check")} | {"baseline": "make_baseline"}
+COMMANDS = {name: name for name in ("compare", "represent", "layers", "probe", "ablate", "check")} | {
+    "baseline": "make_baseline"
+}
 
 
 def arguments(call: Any) -> dict[str, str]:
@@ -137,3 +140,30 @@ def test_a_comparison_keeps_to_the_memory_that_was_given(monkeypatch: pytest.Mon
     net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     found = cka.compare({"a": net, "b": net}, data=torch.randn(64, 4), max_memory=0, progress=False)
     assert found._pairs.store.budget == 0
+
+
+def test_options_that_saved_representations_cannot_follow_are_named(recwarn: pytest.WarningsRecorder) -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    x = torch.randn(40, 4)
+    saved = cka.represent({"net": net}, x, batch_size=20, progress=False)
+    cka.compare(saved, batch_size=20, bandwidth=0.5, progress=False)
+    assert not recwarn
+    with pytest.warns(cka.CKAWarning, match="data, kernel, transforms: not used, as all models are saved"):
+        cka.compare(saved, data=x, kernel="rbf", transforms=torch.tensor)
+
+
+def test_weights_and_settings_for_models_that_are_made_elsewhere_are_not_dropped_in_silence() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    x = torch.randn(20, 4)
+    for given in ({"checkpoint": "weights.pth"}, {"model_kwargs": {"num_classes": 3}}):
+        with pytest.raises(ValueError, match=f"{next(iter(given))} is for models given by their names in a framework"):
+            cka.compare({"net": net}, data=x, progress=False, **given)
+    with pytest.warns(cka.CKAWarning, match="pretrained=False changes nothing"):
+        cka.compare({"net": net}, data=x, pretrained=False, progress=False)
+
+
+def test_models_without_pretrained_weights_are_the_same_for_a_seed() -> None:
+    pytest.importorskip("timm")
+    options = {"data": "sample:digits", "max_examples": 32, "pretrained": False, "progress": False, "layers": ["head"]}
+    once, again = (cka.compare("test_vit", seed=3, **options)["test_vit"].logits for _ in range(2))
+    assert np.array_equal(once, again)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cka_plugin.adapters import Layer
-from cka_plugin.cli.app import JsonOption, app, print_json
+from cka_plugin.cli.app import JsonOption, print_json
 from cka_plugin.cli.messages import say
-from cka_plugin.options import help_of
+from cka_plugin.cli.options import command
 
 
-@app.command()
+@command("layers")
 def layers(
     model: Annotated[
-        str | None, typer.Argument(help="a name, a local Hugging Face folder, or a saved representation")
+        str | None,
+        typer.Argument(
+            help="a name, a local Hugging Face folder, python:package.module:function, or a saved representation"
+        ),
     ] = None,
-    granularity: Annotated[str, typer.Option(help=help_of("granularity"))] = "block",
     data: Annotated[
         str | None,
         typer.Option(help="run one minibatch of these data too: what fires, and where the examples' rows lie"),
     ] = None,
     listing: Annotated[str | None, typer.Option("--list", help="list the model names that match a pattern")] = None,
     as_json: JsonOption = False,
+    **options: Any,
 ) -> None:
     """The layers of a model under their common names, or the names of models."""
     from cka_plugin.adapters import registry as adapters
@@ -41,40 +44,40 @@ def layers(
             for name in matching:
                 say(name if ":" in name else f"{framework}:{name}")  # transformers' types have their prefix
         return
-    found, rows = listed(model, granularity, data)
+    found, rows = listed(model, data, options)
     if as_json:
         print_json([vars(layer) | ({} if rows is None else {"rows": rows[layer.name]}) for layer in found])
         return
     from cka_plugin.cli.console import show_layers
 
-    show_layers(found, described(model), rows)
+    show_layers(found, described(model, options), rows)
 
 
-def listed(model: str, granularity: str, data: str | None) -> tuple[list[Layer], dict[str, str] | None]:
+def listed(model: str, data: str | None, options: dict[str, Any]) -> tuple[list[Layer], dict[str, str] | None]:
     """The layers of a model; where it has run, also which rows of each are an example's."""
     import cka_plugin
     from cka_plugin.models.names import is_saved
 
     if data is None and not is_saved(model):
-        return cka_plugin.layers(model, granularity), None
+        return cka_plugin.layers(model, **options), None
     if is_saved(model):
         made = cka_plugin.load(model)
     else:  # which rows are whose does not depend on what has been learned
-        options = {"granularity": granularity, "max_examples": 64, "pretrained": False, "progress": False}
-        made = cka_plugin.represent(model, data, **options)
+        once = {"max_examples": 64, "pretrained": False, "progress": False}
+        made = cka_plugin.represent(model, data, **once, **options)
     if not isinstance(made, cka_plugin.Representation):
-        return cka_plugin.layers(model, granularity), None
+        return cka_plugin.layers(model, **options), None
     told = made.options.get("rows", {})
     return made.layers, {layer.name: told.get(layer.name, "axis 0") for layer in made.layers}
 
 
-def described(model: str) -> str:
+def described(model: str, options: dict[str, Any]) -> str:
     """How the layers of a model were found, for people."""
     from cka_plugin.adapters import registry as adapters
-    from cka_plugin.models.layers import architecture
+    from cka_plugin.models.building import architecture
     from cka_plugin.models.names import is_saved
 
     if is_saved(model):
         return "as saved"
-    module = architecture(model)
+    module = architecture(model, **(options["model_kwargs"] or {}))
     return adapters.adapter_of(module).describe(adapters.unwrap(module)[0])

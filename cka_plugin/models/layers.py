@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
-from torch import nn
-
-from cka_plugin import sample
 from cka_plugin.adapters import Layer
-from cka_plugin.adapters import registry as adapters
-from cka_plugin.models.names import is_saved, saved
-from cka_plugin.models.python_function import PREFIX, made_by_function
-from cka_plugin.options import check_option
+from cka_plugin.models.building import architecture
+from cka_plugin.models.chosen import choose
+from cka_plugin.models.names import is_saved, own_name, saved
+from cka_plugin.options import Options
 
 
-def layers(model: Any, granularity: str = "block", **load: Any) -> list[Layer]:
+def layers(
+    model: Any,
+    granularity: str = "block",
+    *,
+    checkpoint: str | None = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+    layers: Iterable[str] | None = None,
+    part: str | None = None,
+    **load: Any,
+) -> list[Layer]:
     """The layers of a model under their common names.
 
     Args:
         model: a name (built without weights), an `nn.Module`, a `Representation` or the path of a saved one.
         granularity: `stage`, `block` or `module`.
-        load: `checkpoint`, and what the framework's own builder takes.
+        checkpoint, model_kwargs, layers, part: as for `compare`.
+        load: what `model_kwargs` holds, written out.
 
     Returns:
         Layers in the order in which they fire, each with name, path, kind and relative depth.
@@ -37,23 +44,10 @@ def layers(model: Any, granularity: str = "block", **load: Any) -> list[Layer]:
         >>> [layer.kind for layer in layers(net)].count("block")
         3
     """
-    check_option("granularity", granularity)
+    options = Options.of(locals())
     if is_saved(model):
-        return saved("", model).layers
-    if isinstance(model, nn.Module):
-        return adapters.layers(model, granularity)
-    return adapters.layers(architecture(os.fspath(model), **load), granularity)
-
-
-def architecture(name: str, **load: Any) -> nn.Module:
-    """The bare architecture of a name, on the meta device where the framework can build it there."""
-    if name.startswith(PREFIX):
-        return made_by_function(name)
-    if name.startswith("sample:"):
-        return sample.model(name.removeprefix("sample:"))
-    adapter, bare = adapters.resolve(name)
-    try:
-        with torch.device("meta"):
-            return adapter.load(bare, pretrained=False, **load)
-    except (NotImplementedError, RuntimeError):  # an initialiser that needs values
-        return adapter.load(bare, pretrained=False, **load)
+        return saved("", model, options).layers
+    if isinstance(model, str | os.PathLike):
+        keywords = {**(model_kwargs or {}), **load, **({} if checkpoint is None else {"checkpoint": checkpoint})}
+        return choose(architecture(os.fspath(model), **keywords), options, own_name(model)).layers
+    return choose(model, options, own_name(model)).layers

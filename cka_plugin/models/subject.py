@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from cka_plugin import sample
 from cka_plugin.adapters import Adapter, Layer, Preparation
 from cka_plugin.adapters import registry as adapters
 from cka_plugin.data import Takes, takes
-from cka_plugin.lending.randomness import seeded
 from cka_plugin.lending.running import is_offloaded
+from cka_plugin.models.building import built, made_elsewhere
+from cka_plugin.models.chosen import choose
 from cka_plugin.models.forward import GivenForward
-from cka_plugin.models.part import part_of, runs_by_itself
 from cka_plugin.models.preparation import preparation_of
-from cka_plugin.models.python_function import PREFIX, made_by_function
-from cka_plugin.models.selection import Selection, no_such_layers, select
-from cka_plugin.models.untrained import untrained
+from cka_plugin.models.selection import no_such_layers
 from cka_plugin.options import Options
+from cka_plugin.warnings import warn
 from cka_plugin.wording import listed
 
 
@@ -77,35 +73,26 @@ def subject(name: str, model: Any, options: Options) -> Subject:
     """
     own = options.of_model(name)
     root = built(os.fspath(model), own) if isinstance(model, str | os.PathLike) else model
-    part = None if own.part is None else part_of(root, str(own.part), name)
-    if part is not None and not runs_by_itself(root):
-        root, part = part, None
-    inner, prefix = adapters.unwrap(root)
+    chosen = choose(root, own, name)
+    inner, _ = adapters.unwrap(chosen.root)
     here = [module for module in inner.modules() if not is_offloaded(module)]
     if any(tensor.device.type == "meta" for module in here for tensor in module.parameters(recurse=False)):
         raise ValueError(f"{name} has parameters on the meta device, without values: load its weights first")
-    looked_at = inner if part is None else part
-    adapter, reader = adapters.adapter_of(inner), adapters.adapter_of(looked_at)
-    chosen = chosen_layers(root if part is None else part, own, name)
-    found = chosen.layers
-    if part is not None:
-        found = [_within(f"{prefix}{own.part}", layer) for layer in found]
+    adapter, reader = adapters.adapter_of(inner), adapters.adapter_of(chosen.looked_at)
     preparation = preparation_of(inner, adapter, own.transforms, own.max_length) or preparation_of(
-        looked_at, reader, None, own.max_length
+        chosen.looked_at, reader, None, own.max_length
     )
     return Subject(
         name,
-        root,
+        chosen.root,
         inner,
         adapter if own.forward is None else GivenForward(adapter, own.forward),
-        found,
-        discover=part is not None or not chosen.listed or own.granularity == "module" or reader.name == "generic",
+        chosen.layers,
+        discover=not chosen.in_order or own.granularity == "module" or reader.name == "generic",
         preparation=preparation,
         takes=takes(name, inner, preparation, own.inputs, own.forward),
-        named=frozenset(
-            layer.path for layer, its in zip(found, chosen.layers, strict=True) if its.path in chosen.named
-        ),
-        missed=tuple(chosen.missed),
+        named=chosen.named,
+        missed=chosen.missed,
         framework=reader.name,
     )
 
@@ -116,47 +103,25 @@ def subjects(given: Sequence[tuple[str, Any]], options: Options) -> list[Subject
     Raises:
         ValueError: as `subject`; or `layers` holds what fits nothing in any of them.
     """
+    check_used(given, options)
     made = [subject(name, model, options) for name, model in given]
     if isinstance(options.layers, Mapping):
-        unfitting = {one.name: one.missed for one in made if one.missed}
+        missed = next((one.missed for one in made if one.missed), ())
     else:
-        nowhere = [entry for entry in made[0].missed if all(entry in one.missed for one in made)] if made else []
-        unfitting = {made[0].name: tuple(nowhere)} if nowhere else {}
-    for name, missed in unfitting.items():
-        one = next(one for one in made if one.name == name)
-        raise ValueError(no_such_layers(missed, listed([m.name for m in made]), adapters.layers(one.root, "block")))
+        missed = tuple(entry for entry in made[0].missed if all(entry in one.missed for one in made))
+    if missed:
+        names = listed([one.name for one in made])
+        raise ValueError(no_such_layers(missed, names, adapters.layers(made[0].root, options.granularity)))
     return made
 
 
-def chosen_layers(model: nn.Module, options: Options, name: str) -> Selection:
-    """The layers of a model to compare: those of the granularity, or of them what `layers` names."""
-    if options.layers is None:
-        return Selection(adapters.layers(model, options.granularity), frozenset(), [], listed=True)
-    return select(model, options.granularity, options.layers, name)  # type: ignore[arg-type]
-
-
-def _within(path: str, layer: Layer) -> Layer:
-    """A layer of a part, as a layer of the whole."""
-    return replace(layer, path=f"{path}.{layer.path}" if layer.path else path)
-
-
-def built(name: str, options: Options) -> nn.Module:
-    """The model of a name; without pretrained weights, its initialisation is drawn from `options.seed`.
-
-    Raises:
-        ValueError: the name is unknown.
-        OSError: its weights cannot be reached.
-    """
-    if Path(name).is_file():
-        raise ValueError(
-            f"{name} is a file but no saved representation: for a state dict, build its model and give it with "
-            "checkpoint=, or give the module"
-        )
-    if name.startswith(PREFIX):
-        return made_by_function(name)
-    if name.startswith("sample:"):
-        return sample.model(name.removeprefix("sample:")) if options.pretrained else untrained(name, options.seed)
-    with contextlib.nullcontext() if options.pretrained else seeded(options.seed):
-        return adapters.load_model(
-            name, pretrained=options.pretrained, checkpoint=options.checkpoint, **(options.model_kwargs or {})
-        )
+def check_used(given: Sequence[tuple[str, Any]], options: Options) -> None:
+    """Say what was given in vain: weights and settings are for models that are built here, from their names."""
+    built_here = [name for name, model in given if isinstance(model, str | os.PathLike) and not made_elsewhere(model)]
+    names = listed([name for name, _ in given])
+    for key in ("checkpoint", "model_kwargs"):
+        if all(getattr(options.of_model(name), key) is None for name in built_here) and getattr(options, key):
+            raise ValueError(f"{key} is for models given by their names in a framework; {names} is made elsewhere")
+    samples = any(str(model).startswith("sample:") for _, model in given)
+    if not (options.pretrained or built_here or samples):
+        warn(f"pretrained=False changes nothing: no model was given by its name, but {names}; see cka_plugin.untrained")
