@@ -6,11 +6,16 @@ fastai's WeightDropout calls its module so (fastai issue 2850), and much code wr
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+
+# Two models may share a module, and be watched at the same time: whoever is done first lies below the other.
+_BELOW: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()  # what stood there before
+_OVER: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class DirectCalls:
@@ -59,13 +64,15 @@ class DirectCalls:
                 self._undo.pop(id(module))()
 
     def _watch(self, module: nn.Module, hook: Callable[[nn.Module, Any, Any], None]) -> None:
-        own, forward = vars(module).get("forward"), module.forward
+        forward: Any = module.forward
 
         def before(*_: Any) -> None:
             self._called[id(module)] = self._called.get(id(module), 0) + 1
 
         @functools.wraps(forward)
         def watched(*args: Any, **kwargs: Any) -> Any:
+            if watched in _OVER:
+                return forward(*args, **kwargs)
             if self._called.get(id(module), 0):
                 self._called[id(module)] -= 1
                 return forward(*args, **kwargs)
@@ -76,13 +83,18 @@ class DirectCalls:
             return output
 
         handle = module.register_forward_pre_hook(before)
+        _BELOW[watched] = vars(module).get("forward")
         vars(module)["forward"] = watched
 
         def undo() -> None:
             handle.remove()
-            if own is None:
+            _OVER.add(watched)
+            top = vars(module).get("forward")
+            while top in _OVER:
+                top = _BELOW[top]
+            if top is None:
                 vars(module).pop("forward", None)
             else:
-                vars(module)["forward"] = own
+                vars(module)["forward"] = top
 
         self._undo[id(module)] = undo

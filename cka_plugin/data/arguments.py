@@ -149,7 +149,7 @@ def _is_mapping(module: nn.Module, parameter: inspect.Parameter) -> bool:
         return False
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
-    except (OSError, TypeError, SyntaxError):  # made at run time: only the name is left
+    except (OSError, TypeError, SyntaxError, AttributeError):  # made at run time, or compiled: only the name is left
         return parameter.name in WHOLE
     return any(_reads_mapping(node, parameter.name) for node in ast.walk(tree)) or parameter.name in WHOLE
 

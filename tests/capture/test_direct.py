@@ -78,3 +78,15 @@ def test_an_error_in_between_leaves_no_trace() -> None:
     with pytest.raises(RuntimeError, match="no"):
         cka.represent({"net": net}, torch.randn(16, 6), batch_size=8, progress=False)
     assert "forward" not in vars(net.blocks[0])
+
+
+def test_two_models_that_share_modules_are_read_alike_and_given_back_as_they_were() -> None:
+    torch.manual_seed(0)
+    inner, x = Direct().eval(), torch.randn(48, 6)
+    outer = nn.Sequential(nn.Identity(), inner)
+    c = cka.compare({"inner": inner, "outer": outer}, data=x, batch_size=8, granularity="module", progress=False)
+    values = c.matrix("inner", "outer").diagonal()
+    assert len(values) == 13
+    assert torch.allclose(torch.tensor(values), torch.ones(13, dtype=torch.float64), atol=1e-5)
+    assert not [module for module in outer.modules() if "forward" in vars(module)]
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in outer.modules())
