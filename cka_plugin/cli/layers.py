@@ -63,7 +63,7 @@ def listed(model: str, data: str | None, options: dict[str, Any]) -> tuple[list[
     if is_saved(model):
         made = cka_plugin.load(model)
     else:  # which rows are whose does not depend on what has been learned
-        once = {"max_examples": 64, "pretrained": False, "progress": False}
+        once: dict[str, Any] = {"max_examples": 64, "pretrained": False, "progress": False}
         made = cka_plugin.represent(model, data, **once, **options)
     if not isinstance(made, cka_plugin.Representation):
         return cka_plugin.layers(model, **options), None

@@ -60,7 +60,7 @@ def run(
         batches = source.batches(replace(read, finished=frozenset(at_hand)))
         stack.enter_context(contextlib.closing(batches))  # type: ignore[type-var]
         if not source.users_code:
-            batches = read_ahead(batches, lambda batch: [model.prepare(batch) for model in models])
+            batches = read_ahead(batches, lambda batch: _prepare(models, batch))
             stack.enter_context(contextlib.closing(batches))  # type: ignore[type-var]
         bar = stack.enter_context(progress_bar(subjects, source, read, options.progress))
         for index, batch in _in_order(batches, at_hand):
@@ -88,6 +88,11 @@ def _checkpoints(
         run["data"] = hash_of(*planned)
     checkpoint = Checkpoint(options.checkpoint_dir, run)
     return [checkpoint.of_model(subject) for subject in subjects]
+
+
+def _prepare(models: Sequence[ModelRun], batch: Batch) -> None:
+    for model in models:
+        model.prepare(batch)
 
 
 def _need_not_be_read(models: Sequence[ModelRun], source: Source, read: ReadOptions) -> list[int]:

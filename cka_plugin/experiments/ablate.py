@@ -158,20 +158,24 @@ class _Run:
         module: nn.Module = self.subject.root.get_submodule(layer.path)
         own = branch_parameters(module)
         if not own:
-            return self._keep(layer, "its module has no weights to set to zero")
+            self._keep(layer, "its module has no weights to set to zero")
+            return None
         if outside_parameters(self.subject.root, layer.path) & set(map(id, own)):
-            return self._keep(layer, "it shares weights with the rest of the network")
+            self._keep(layer, "it shares weights with the rest of the network")
+            return None
         for keep_norms in (False, True):
             parameters = branch_parameters(module, keep_norms)
             with Seen(module, batch.size) as seen, silenced(parameters):
                 logits = capture.run(inputs, batch.size, batch.index).logits
             if seen.calls != 1:
-                return self._keep(layer, f"it runs {seen.calls} times in one pass")
+                self._keep(layer, f"it runs {seen.calls} times in one pass")
+                return None
             shortcut = what_is_left(module, seen.x, seen.y, keep_norms)
             if shortcut is not None:
                 self.silencings[layer.name] = Silencing(layer, parameters, shortcut)
                 return logits
-        return self._keep(layer, why_nothing(seen.x, seen.y))
+        self._keep(layer, why_nothing(seen.x, seen.y))
+        return None
 
     def _keep(self, layer: Layer, reason: str) -> None:
         self.kept[layer.name] = KeptBlock(layer.name, layer.path, reason)

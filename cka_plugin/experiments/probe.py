@@ -91,8 +91,8 @@ def probe(
     options = Options.of(locals())
     require_sklearn()
     source, subject = open_one("probe", model, data, options)
-    found, classes, layers = _features(subject, source, options)
-    probes = linear_probes(found, classes, layers, folds=folds, regularisation=regularisation, seed=seed)
+    found, classes, named = _features(subject, source, options)
+    probes = linear_probes(found, classes, named, folds=folds, regularisation=regularisation, seed=seed)
     return replace(probes, pooling=POOLED[pooling], model=subject.name)
 
 

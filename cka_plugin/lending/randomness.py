@@ -137,7 +137,8 @@ def seeded(seed: int, devices: Iterable[torch.device] = (), held: Iterable[Gener
     others = [device for device in dict.fromkeys(devices) if device.type not in ("cpu", "meta")]
     with random_states_kept(others):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices that are not put back
-        if isinstance(np.random.get_bit_generator(), np.random.MT19937):  # another one was chosen, which has no seed()
+        chosen = np.random.get_bit_generator()  # type: ignore[attr-defined]  # numpy's stubs lack it
+        if isinstance(chosen, np.random.MT19937):  # another has no seed()
             np.random.seed(seed)  # noqa: NPY002
         random.seed(seed)
         for device in others:

@@ -259,7 +259,8 @@ class Snapshot:
             return []
         if _shards(module):
             self.sharded.append(module)
-        lazy = [t for t in [*module._parameters.values(), *module._buffers.values()] if nn.parameter.is_lazy(t)]
+        own = [tensor for tensor in (*module._parameters.values(), *module._buffers.values()) if tensor is not None]
+        lazy = [tensor for tensor in own if nn.parameter.is_lazy(tensor)]
         if lazy:  # its first forward pass makes it another one, and what that sets belongs together
             self.lazy += [(tensor, tensor.device) for tensor in lazy]
             return [(_join(path, name), child) for name, child in module.named_children()]
@@ -274,7 +275,7 @@ class Snapshot:
         return found
 
     def _note_scripted(self, path: str, module: Any) -> list[tuple[str, Any]]:
-        kind = torch._C.ConcreteModuleType.from_jit_type(module._c._type())  # frozen modules have not theirs
+        kind: Any = torch._C.ConcreteModuleType.from_jit_type(module._c._type())  # frozen modules have not theirs
         names = [name for name in kind.get_attributes() if module._c.hasattr(name)]
         attributes = {name: module._c.getattr(name) for name in names}
         self._scripted.append((module, attributes))

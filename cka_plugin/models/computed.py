@@ -47,7 +47,7 @@ def computed_weights(module: nn.Module) -> dict[str, Take]:
 def with_plain_weights(module: nn.Module, computed: dict[str, Take]) -> nn.Module:
     """A layer that shares all with `module`, but for the weights that are computed there: those are parameters."""
     kind = type(module)
-    plain = nn.Module.__new__(kind.__mro__[1] if parametrize.is_parametrized(module) else kind)
+    plain: nn.Module = nn.Module.__new__(kind.__mro__[1] if parametrize.is_parametrized(module) else kind)
     held = {name: value for name, value in vars(module).items() if name not in computed}
     vars(plain).update(held)
     values = {name: nn.Parameter(torch.empty_like(getattr(module, name))) for name in computed}

@@ -82,7 +82,8 @@ def _rows(
     predicted: Sequence[list[str] | None],
 ) -> list[PlacedExample]:
     labels = _label_names(models[0])
-    right = [_correct(model) for model in models]
+    right_a, right_b = (_correct(model) for model in models)
+    predicted_a, predicted_b = predicted
     dominant = _dominant(models[0]) | _dominant(models[1])
     filled = np.where(np.isfinite(alignment), alignment, np.inf)
     rows = []
@@ -95,9 +96,11 @@ def _rows(
                 float(alignment[place, worst]),
                 layers[worst][0],
                 None if labels is None else labels[place],
-                *(None if names is None else names[place] for names in predicted),
-                *(None if judged is None else bool(judged[place]) for judged in right),
-                dominant=place in dominant,
+                None if predicted_a is None else predicted_a[place],
+                None if predicted_b is None else predicted_b[place],
+                None if right_a is None else bool(right_a[place]),
+                None if right_b is None else bool(right_b[place]),
+                place in dominant,
             )
         )
     return rows
