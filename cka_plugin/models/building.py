@@ -36,7 +36,10 @@ def built(name: str, options: Options) -> nn.Module:
         return sample.model(name.removeprefix("sample:")) if options.pretrained else untrained(name, options.seed)
     with contextlib.nullcontext() if options.pretrained else seeded(options.seed):
         return adapters.load_model(
-            name, pretrained=options.pretrained, checkpoint=options.checkpoint, **(options.model_kwargs or {})
+            name,
+            pretrained=options.pretrained,
+            checkpoint=options.checkpoint,  # type: ignore[arg-type]  # of one model by now
+            **(options.model_kwargs or {}),
         )
 
 
