@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,8 @@ from cka_plugin.experiments.single import needs_labels, open_one
 from cka_plugin.lending.running import stays_where_it_is
 from cka_plugin.models.subject import Subject
 from cka_plugin.options import Options
+from cka_plugin.warnings import CKAWarning
+from cka_plugin.wording import listed
 
 
 def ablate(
@@ -121,6 +124,7 @@ class _Run:
         self.labels: list[np.ndarray] = []
         self.whole: list[np.ndarray] = []
         self.without: dict[str, list[np.ndarray]] = {}
+        self.absent: set[str] = set()
 
     def add(self, capture: Capture, batch: Batch, bar: Any) -> None:
         batch = batch.labelled_for(self.subject.takes)
@@ -190,9 +194,17 @@ class _Run:
             )
         head = self.subject.adapter.class_names(self.subject.module)
         found = align([(name, logits)], labels, self.label_names, head_classes={name: head}, mapping=self.mapping)
+        self.absent |= {found.class_names[label] for label in found.absent[0]}
         return found.models[0].classes
 
     def finish(self, level: float) -> Ablation:
+        if self.absent:
+            warnings.warn(
+                f"no class of the head of {self.subject.name} means {listed(sorted(self.absent), 4)}: "
+                "its predictions of their examples can only be wrong",
+                CKAWarning,
+                stacklevel=3,
+            )
         order = [layer.name for layer in self.candidates]
         replacements = {
             block: Replacement(one.shortcut, one.layer.path if one.layer.path != block else "")

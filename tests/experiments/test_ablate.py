@@ -224,3 +224,16 @@ def test_convolutions_on_reordered_weights_are_silenced_too() -> None:
     found = cka.ablate({"net": net}, x, y, batch_size=8, progress=False)
     assert [row.shortcut for row in found.blocks] == ["identity"] * 3
     assert not found.kept
+
+
+def test_classes_of_the_head_are_mapped_and_labels_that_none_means_are_said() -> None:
+    net, data = ConvNet(seed=3), images(48)
+    plain = cka.ablate({"net": net}, data, LABELS, progress=False)
+    one_to_one = {"net": {0: 0, 1: 1, 2: 2, 3: 3, 4: 4}}
+    assert cka.ablate({"net": net}, data, LABELS, mapping=one_to_one, progress=False).accuracy == plain.accuracy
+    with pytest.warns(cka.CKAWarning, match="no class of the head of net means 4: its predictions of their examples"):
+        partly = cka.ablate({"net": net}, data, LABELS, mapping={"net": {0: 0, 1: 1, 2: 2, 3: 3}}, progress=False)
+    with torch.no_grad():
+        predicted = net.eval()(data).argmax(1)
+    assert partly.accuracy == float(((predicted == LABELS) & (predicted < 4)).double().mean())
+    assert [row.churn for row in partly.blocks] == [row.churn for row in plain.blocks]  # told apart outside it too

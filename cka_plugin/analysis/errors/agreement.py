@@ -135,7 +135,7 @@ def error_matrices(
         mapping=mapping,
         restrict=restrict,
     )
-    warn_of(classified)
+    warn_of(names, classified)
     predicted = np.stack([model.classes for model in classified.models])
     right = predicted == classified.labels
     m = len(names)

@@ -100,7 +100,7 @@ def compare_errors(
         mapping=mapping,
         restrict=restrict,
     )
-    warn_of(classified)
+    notes = warn_of((name_a, name_b), classified)
     n = len(classified.labels)
     ids = list(range(n)) if example_ids is None else as_array(example_ids).tolist()
     if len(ids) != n:
@@ -145,7 +145,7 @@ def compare_errors(
         correction=correction,
         reasons={name: reason for name, reason in reasons.items() if reason},
         outside=outside,
-        notes=[*outside_notes((name_a, name_b), outside, classified.other), *classified.notes],
+        notes=[*outside_notes((name_a, name_b), outside, classified.other), *notes],
     )
 
 

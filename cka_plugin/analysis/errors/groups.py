@@ -110,7 +110,7 @@ def compare_groups(
         mapping=per_model(mapping),
         restrict=restrict,
     )
-    warn_of(classified)
+    notes = warn_of([f"{name}[{i}]" for name, group in members.items() for i in range(len(group))], classified)
     outside = [float(np.mean([classified.outside(i) for i in group])) for group in _places(members)]
     right = np.stack([model.classes == classified.labels for model in classified.models])
     right_a, right_b = right[: len(members[name_a])], right[len(members[name_a]) :]
@@ -149,7 +149,7 @@ def compare_groups(
         level=level,
         alpha=alpha,
         correction=correction,
-        notes=[*outside_notes((name_a, name_b), outside, classified.other), *classified.notes],
+        notes=[*outside_notes((name_a, name_b), outside, classified.other), *notes],
     )
 
 

@@ -26,14 +26,14 @@ class Classification:
             they are the same number where two models predict the same class there.
         class_names: the names of the classes of the labels; "0", "1", ... where none are known.
         outside_names: of the classes outside the mappings, -1, -2, ...; by index where no head names them.
-        notes: sentences on what a mapping leaves out, for the reader.
+        absent: for each model, in the order given, the labels that no class of its head means.
     """
 
     labels: NDArray[np.int64]
     models: list[Predictions]
     class_names: list[str]
     outside_names: list[str]
-    notes: list[str]
+    absent: list[list[int]]
 
     @property
     def other(self) -> str:
@@ -114,7 +114,7 @@ def align(
         maps.append(onto)
     found = _check_classes(target, model_names, models, names, from_head)
     models, outside = _outside_in_common(models, [heads.get(name) for name in model_names], maps)
-    return Classification(target, models, found, outside, _notes(model_names, maps, target, found))
+    return Classification(target, models, found, outside, _absent(maps, target))
 
 
 def _outside_in_common(
@@ -139,21 +139,10 @@ def _outside_in_common(
     return changed, [key if isinstance(key, str) else str(key[1]) for key in numbers]
 
 
-def _notes(
-    names: Sequence[str], maps: Sequence[list[int | None] | None], labels: NDArray[np.int64], class_names: Sequence[str]
-) -> list[str]:
-    """On labels that no class of a head means: the model can only be wrong on them."""
-    without: dict[tuple[int, ...], list[str]] = {}
-    for name, onto in zip(names, maps, strict=True):
-        if onto is not None:
-            absent = sorted(set(np.unique(labels).tolist()) - {target for target in onto if target is not None})
-            if absent:
-                without.setdefault(tuple(absent), []).append(name)
-    return [
-        f"no class of the head of {listed(models, 4)} means {listed([class_names[index] for index in absent], 4)}: its "
-        f"predictions of {int(np.isin(labels, absent).sum())} of {len(labels)} examples can only be wrong"
-        for absent, models in without.items()
-    ]
+def _absent(maps: Sequence[list[int | None] | None], labels: NDArray[np.int64]) -> list[list[int]]:
+    """For each model, labels that no class of its head means: it can only be wrong on them."""
+    occurring = set(np.unique(labels).tolist())
+    return [[] if onto is None else sorted(occurring - {*onto}) for onto in maps]
 
 
 def _check_classes(

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
+import numpy as np
+
 from cka_plugin.analysis.errors.heads import Classification
-from cka_plugin.warnings import warn
+from cka_plugin.warnings import CKAWarning
+from cka_plugin.wording import listed
 
 
-def warn_of(found: Classification) -> None:
-    """Warn of what the mappings leave out."""
-    for note in found.notes:
-        warn(note)
+def warn_of(names: Sequence[str], found: Classification) -> list[str]:
+    """Warn of labels that no class of a head means, and give the sentences: models can only be wrong on them.
+
+    Args:
+        names: of the models.
+        found: their predictions.
+    """
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for name, missing in zip(names, found.absent, strict=True):
+        alike.setdefault(tuple(missing), []).append(name)
+    notes = []
+    for labels, models in alike.items():
+        if labels:
+            count = int(np.isin(found.labels, labels).sum())
+            absent = listed([found.class_names[label] for label in labels], 4)
+            notes.append(
+                f"no class of the head of {listed(models, 4)} means {absent}: "
+                f"its predictions of {count} of {len(found.labels)} examples can only be wrong"
+            )
+            warnings.warn(notes[-1], CKAWarning, stacklevel=3)
+    return notes
 
 
 def outside_notes(names: Sequence[str], shares: Sequence[float], other: str) -> list[str]:
