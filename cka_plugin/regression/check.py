@@ -24,6 +24,7 @@ from cka_plugin.regression.limits import Limits
 from cka_plugin.regression.notes import changed_preparation, notes_on, passed_over
 from cka_plugin.regression.predictions import judge_predictions
 from cka_plugin.regression.result import CheckResult, LayerCheck
+from cka_plugin.regression.sample_size import too_few
 from cka_plugin.regression.stored import StaleBaselineError
 from cka_plugin.regression.structure import new_block_structure
 from cka_plugin.regression.thresholds import check_noise, thresholds_of
@@ -158,6 +159,7 @@ def check(
         failures += new_block_structure(loaded.representation, made)
     unjudged = [layer_sentence(row) for row in rows if row.inconclusive] + predictions.inconclusive
     notes = [*said, *notes_on(loaded, made, rows), *predictions.notes]
+    few = list(too_few(made.n_examples, predictions, limits))
     if allow_nan:
         notes += passed_over(rows, predictions.inconclusive)
         unjudged = []
@@ -174,7 +176,7 @@ def check(
         notes=notes,
         n_examples=made.n_examples,
         n_minibatches=len(made.minibatches),
-        inconclusive=unjudged,
+        inconclusive=unjudged + few,
         level=level,
     )
 

@@ -30,7 +30,7 @@ def owner_of(nodeid: str) -> str:
         >>> owner_of("test_net.py::test_path[a/b]"), owner_of("test_net.py::test_path[a_b]")
         ('test_path[a_b]-1f9195f8ad', 'test_path[a_b]')
         >>> owner_of("test_net.py::test_layer[ReLU]")
-        'test_layer[ReLU]-d6b0d07ff1'
+        'test_layer[ReLU]-1473ccda99'
     """
     name = nodeid.partition("::")[2]
     function, bracket, parameters = name.partition("[")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cka_plugin.analysis.errors.compare import compare_errors
 from cka_plugin.analysis.errors.result import ErrorComparison
+from cka_plugin.analysis.statistics.power import examples_needed
 from cka_plugin.regression.limits import MIN_CLASS_LOSS, Limits
 from cka_plugin.regression.stored import Baseline
 from cka_plugin.representation import Representation
@@ -133,8 +134,17 @@ def lost_accuracy(errors: ErrorComparison, limits: Limits, ties: float) -> Itera
     if limit is not None and errors.difference > max(limit, ties) + 1e-12:
         yield (
             f"accuracy fell from {errors.accuracy_a:.1%} to {errors.accuracy_b:.1%}, by more than {limit:.1%} (exact"
-            f" McNemar p = {errors.mcnemar_p:.2g})"
+            f" McNemar p = {errors.mcnemar_p:.2g}{_more_examples(errors)})"
         )
+
+
+def _more_examples(errors: ErrorComparison) -> str:
+    """How many examples would show the drop at hand to be one beyond these examples; empty where these do."""
+    if errors.mcnemar_p <= errors.alpha:
+        return ""
+    right_a, right_b = errors.examples.right_a, errors.examples.right_b
+    needed = examples_needed(errors.difference, float((right_a != right_b).mean()), alpha=errors.alpha)
+    return "" if needed is None else f"; about {needed:,} examples show a drop of this size with a power of 80%"
 
 
 def lost_classes(errors: ErrorComparison, limits: Limits, ties: float) -> Iterator[str]:
