@@ -109,13 +109,14 @@ def _in_decoder(around: list[nn.Module], path: str) -> bool:
 
 def _tokens(config: Any, given: Mapping[str, Any], length: int) -> Tensor | None:
     """The mask of token ids, ones where there is none, as long as the layer is."""
-    ids = given.get("input_ids")
-    if ids is None:
+    ids, embedded = given.get("input_ids"), given.get("inputs_embeds")
+    if ids is None and embedded is None:
         return None
+    shape = embedded.shape[:-1] if ids is None else ids.shape
     seen = given.get("attention_mask", given.get(POOLING_MASK))
-    if seen is None or seen.shape[:2] != ids.shape[:2]:
-        seen = torch.ones_like(ids)
-    return _fitted(config, seen, length)
+    if seen is None or seen.shape != shape:
+        seen = torch.ones(shape, dtype=torch.long, device=(embedded if ids is None else ids).device)
+    return _fitted(config, seen.flatten(0, -2), length)  # of several texts an example, one after the other
 
 
 def _fitted(config: Any, seen: Tensor, length: int) -> Tensor | None:

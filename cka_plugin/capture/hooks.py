@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -325,6 +325,11 @@ class Capture:
                 mask = torch.arange(x.shape[1], device=x.device) < taken.found.lengths.to(x.device)[:, None]
             elif x.ndim == 3 and self.pooling != "flatten":
                 mask = self.adapter.mask(self.model, layer, self._inputs, x.shape[1])
+            elif x.ndim == 4 and taken.reading.gathers and self.pooling != "flatten":
+                # Several sequences of one example (chunks of a document, the texts of a pair): each has its own mask.
+                mask = self.adapter.mask(self.model, layer, self._inputs, x.shape[2])
+                if mask is not None and len(mask) == x.shape[0] * x.shape[1]:
+                    mask = replace(taken.reading, tensor=0, axis=0).take(mask, self._n)
             rows = pool(x, self.pooling, mask, self._channels_of(slot, taken, given))
         except UnknownPlaces as error:
             self._rows.left_out[slot] = str(error)

@@ -23,7 +23,8 @@ def pool(x: Tensor, pooling: str, mask: Tensor | None, channels: Sequence[int] |
         x: (n, d), or with places: (n, length, d) token sequences, (n, channels, height, width) maps, ...
         pooling: `auto` averages sequences that have a mask over it and flattens everything else; `flatten`; `mean` and
             `max` over places; `cls` the first and `last` the last place that the mask does not exclude.
-        mask: (n, length), nonzero where a place counts; None where all do.
+        mask: (n, length), nonzero where a place counts; (n, sequences, length) for several sequences an example, (n,
+            sequences, length, d); None where all do.
         channels: the axes of `x` that hold channels; all others but the first are places. None where nobody knows.
 
     Raises:
@@ -39,6 +40,10 @@ def pool(x: Tensor, pooling: str, mask: Tensor | None, channels: Sequence[int] |
     """
     if x.ndim <= 2 or pooling == "flatten":
         return as_rows(x)
+    if mask is not None and x.ndim == 4 and mask.shape == x.shape[:3]:
+        if pooling == "auto":  # sequence by sequence
+            return pool(x.flatten(0, 1), pooling, mask.flatten(0, 1)).reshape(len(x), -1)
+        return pool(x.flatten(1, 2), pooling, mask.flatten(1, 2))
     masked = mask is not None and x.ndim == 3 and tuple(mask.shape) == tuple(x.shape[:2])
     if pooling == "auto":
         if not masked:

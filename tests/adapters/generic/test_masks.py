@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import cka_plugin as cka
+from tests.support.layers import assert_layers
 
 transformers = pytest.importorskip("transformers")
 
@@ -234,3 +235,66 @@ def test_a_sentence_transformer_is_its_model_with_its_tokenizer(minilm: Path, tm
     values = same_layers({"alone": transformers.AutoModel.from_pretrained(minilm), "sentences": model}, TEXTS)
     assert len(values) == 7
     assert min(values.values()) > 0.99999
+
+
+# Several sequences an example
+
+
+class Document(nn.Module):
+    """Documents of three chunks, which go through the encoder as one long minibatch."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.classifier = inner, nn.Linear(3 * WIDTH, 3)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        hidden = self.inner(input_ids.flatten(0, 1), attention_mask.flatten(0, 1)).last_hidden_state
+        return self.classifier(hidden[:, 0].reshape(len(input_ids), -1))
+
+
+def by_hand(inner: Any, path: str, data: dict[str, Tensor], over: tuple[int, ...]) -> dict[str, Tensor]:
+    """The averages over the masks of (N, 3, LENGTH) tokens, layer by layer."""
+    flat = {name: tensor.flatten(0, 1) for name, tensor in data.items()}
+    mask = data["attention_mask"][..., None].float()
+    with torch.no_grad():
+        states = inner(**flat, output_hidden_states=True).hidden_states
+    averages = [(x.view(N, 3, LENGTH, WIDTH) * mask).sum(over) / mask.sum(over) for x in states]
+    names = [f"{path}.embeddings", f"{path}.encoder.layer.0", f"{path}.encoder.layer.1"]
+    return dict(zip(names, averages, strict=True))
+
+
+@pytest.mark.parametrize("pooling", ["auto", "mean"])
+def test_each_sequence_of_an_example_is_averaged_over_its_own_mask(pooling: str) -> None:
+    inner = bert()
+    data = {name: tensor.view(N, 3, LENGTH) for name, tensor in padded(3 * N).items()}
+    made = cka.represent({"net": Document(inner).eval()}, data, batch_size=16, pooling=pooling, progress=False)
+    assert_layers(made, by_hand(inner, "inner", data, (1, 2) if pooling == "mean" else (2,)))
+
+
+def test_the_choices_of_a_multiple_choice_model_are_averaged_over_their_masks() -> None:
+    config = transformers.BertConfig(vocab_size=60, max_position_embeddings=32, initializer_range=0.3, **SIZES)
+    model = transformers.BertForMultipleChoice(config).eval()
+    data = {name: tensor.view(N, 3, LENGTH) for name, tensor in padded(3 * N).items()}
+    made = cka.represent({"net": model}, data, batch_size=16, progress=False)
+    assert_layers(made, by_hand(model.bert, "bert", data, (2,)))
+
+
+def test_one_s_own_encoder_that_takes_an_attention_mask_is_averaged_over_it() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.embed, self.mix = nn.Embedding(60, WIDTH), nn.Linear(WIDTH, WIDTH)
+            self.head = nn.Linear(WIDTH, 3)
+
+        def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+            x = self.mix(self.embed(input_ids)).tanh()
+            seen = attention_mask[..., None].float()
+            return self.head((x * seen).sum(1) / seen.sum(1))
+
+    model, data = Own().eval(), padded()
+    made = cka.represent({"net": model}, data, batch_size=16, granularity="module", progress=False)
+    mask = data["attention_mask"][..., None].float()
+    embedded = model.embed(data["input_ids"]).detach()
+    layers = {"embed": embedded, "mix": model.mix(embedded).detach()}
+    assert_layers(made, {path: (x * mask).sum(1) / mask.sum(1) for path, x in layers.items()})
