@@ -76,7 +76,7 @@ def _told_apart(texts: Sequence[str], name: str) -> list[str]:
     """Names for what was written, all of which have the same name of their own; those written alike stay alike."""
     ways = []
     for text in texts:
-        parts = Path(text).resolve().parts
+        parts = Path(os.path.abspath(text)).parts  # as written: two links to one folder are two names
         ways.append(["/".join(parts[-k:]) for k in range(1, len(parts) + 1)] if Path(text).exists() else [name, text])
     for more in range(max(map(len, ways))):
         chosen = [way[min(more, len(way) - 1)] for way in ways]
@@ -108,7 +108,7 @@ def own_name(model: Any) -> str:
     if isinstance(model, str | os.PathLike):
         text = os.fspath(model)
         if Path(text).exists():
-            return Representation.load(text).name if is_saved_file(text) else Path(text).resolve().name
+            return Representation.load(text).name if is_saved_file(text) else Path(os.path.abspath(text)).name
         prefix, colon, rest = text.partition(":")
         return rest if colon else prefix
     if isinstance(model, nn.Module):

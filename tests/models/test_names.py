@@ -48,3 +48,11 @@ def test_a_saved_comparison_stands_for_its_models(tmp_path: Path) -> None:
     assert cka.compare(file).names == ["a", "b"]
     with pytest.raises(ValueError, match="represent takes one model"):
         cka.represent(file)
+
+
+def test_two_links_to_one_folder_go_by_their_own_names(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    for version in ("v1", "v2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "model").symlink_to(tmp_path / "weights")
+    assert names(str(tmp_path / "v1" / "model"), str(tmp_path / "v2" / "model")) == ["v1/model", "v2/model"]
