@@ -306,7 +306,7 @@ class Capture:
             self._calls[position] += 1
             activation = self.adapter.activation(self.model, layer, output)
             # The forward pass may have switched gradients on, or an autocast.
-            with torch.no_grad(), torch.autocast(self._gram_device.type, enabled=False):
+            with self._loan.aside(), torch.no_grad(), torch.autocast(self._gram_device.type, enabled=False):
                 if self._rows.note(slot, activation, self._n):
                     return
                 taken = self._rows.take(slot, activation, self._n)

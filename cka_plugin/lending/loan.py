@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from cka_plugin.lending.identity import weights_hash
 from cka_plugin.lending.randomness import Drawn, seed_of, seeded
@@ -64,7 +65,7 @@ class Loan:
         self._model, self._name, self._seed = model, name, seed
         self._identity: str | None = None
         self._before: Snapshot | None = None
-        self.drew = self.rewrote_weights = False
+        self.drew = self.rewrote_weights = self._watching = False
 
     @property
     def identified(self) -> bool:
@@ -84,9 +85,8 @@ class Loan:
             RuntimeError: a large tensor of the model was written to that cannot be put back, as it was not written to
                 in the first pass; the message names it.
         """
-        first = self._before is None or not self._before.current()
-        before = Snapshot(self._model) if self._before is None or first else self._before
-        self._before = before
+        before, first = self._snapshot()
+        self._before, self._watching = before, first
         seed = seed_of(self._seed, self._identity or "", minibatch)
         try:
             with (
@@ -95,6 +95,7 @@ class Loan:
             ):
                 yield drawn
         finally:
+            self._watching = False
             self.drew = bool(drawn)
             if first:
                 self.rewrote_weights = before.rewritten()
@@ -104,6 +105,19 @@ class Loan:
                 f"{self._name} wrote to {', '.join(lost)} (more than {COPIED} entries) in minibatch {minibatch}, but "
                 "not in its first one: what was there is lost. Load its weights again; it cannot be compared as it is"
             )
+
+    def _snapshot(self) -> tuple[Snapshot, bool]:
+        """The model as it is now, and whether what it writes to is yet to be seen."""
+        if self._before is None:
+            return Snapshot(self._model), True
+        if self._before.current():
+            return self._before, False
+        before = Snapshot(self._model)  # changed on purpose since the last pass
+        return before, not before.takes_over(self._before)
+
+    def aside(self) -> contextlib.AbstractContextManager[object]:
+        """Within it, in a pass, what is computed is not the model's doing, and need not be watched."""
+        return _disable_current_modes() if self._watching else contextlib.nullcontext()
 
     def making_lazy_parameters(self) -> contextlib.AbstractContextManager[object]:
         """Within it the model runs for the first time, and makes the parameters of its lazy modules; these stay."""

@@ -26,8 +26,16 @@ from cka_plugin.lending.writes import COPIED, Writes
 # What is left alone inside an attribute: objects of libraries that keep accounts of their own (Lightning's trainer, the
 # states of FSDP, graphs of torch.fx), of which half would be put back.
 _FOREIGN = ("torch", "lightning", "pytorch_lightning", "lightning_fabric", "accelerate", "deepspeed", "cka_plugin")
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size, type)
-_CODE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, types.CodeType, property)
+_ATOMS = {bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size}
+_CODE = (
+    type,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.ModuleType,
+    types.CodeType,
+    property,
+)
 
 
 @dataclass
@@ -82,6 +90,7 @@ class Snapshot:
         self.sharded: list[Any] = []
         self._alive: dict[int, Any] = {}  # what was looked at; kept, so that ids stay theirs
         self._mappings: list[tuple[dict[Any, Any], tuple[Any, ...], tuple[Any, ...]]] = []
+        self._empty: list[dict[Any, Any]] = []  # of a module's many hooks, mostly
         self._sequences: list[tuple[Any, list[Any]]] = []
         self._sets: list[tuple[set[Any], set[Any]]] = []
         self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
@@ -122,7 +131,8 @@ class Snapshot:
         """Whether every object stands where it stood, and every tensor lies where it lay; not what tensors hold."""
         mappings = [mapping for mapping, _, _ in self._mappings]
         return (
-            list(map(len, mappings)) == self._lengths
+            not any(self._empty)
+            and list(map(len, mappings)) == self._lengths
             and all(map(operator.is_, chain.from_iterable(map(dict.values, mappings)), self._values))
             and all(map(operator.is_, chain.from_iterable(map(dict.keys, mappings)), self._keys))
             and all(len(now) == len(then) and all(map(operator.is_, now, then)) for now, then in self._sequences)
@@ -134,6 +144,21 @@ class Snapshot:
     def current(self) -> bool:
         """Whether nothing has changed since this was taken or put back last, as far as versions of tensors tell."""
         return self.unchanged() and all(_version(place.tensor) == place.version for place in self._places)
+
+    def takes_over(self, earlier: Snapshot) -> bool:
+        """Take the values kept by an earlier one, if its tensors are the same and as they were; returns whether so."""
+        place_of = {id(place.tensor): position for position, place in enumerate(earlier._places)}
+        places = [place_of.get(id(place.tensor)) for place in self._places]
+        for position, place in zip(places, self._places, strict=True):
+            if (
+                position is None
+                or earlier._places[position].moved()
+                or place.version != earlier._places[position].version
+            ):
+                return False
+        self._copies = {i: earlier._copies[k] for i, k in enumerate(places) if k in earlier._copies}
+        self._written = {i for i, k in enumerate(places) if k in earlier._written}
+        return True
 
     def put_back(self) -> list[str]:
         """Make everything what it was.
@@ -174,6 +199,9 @@ class Snapshot:
             if len(mapping) != len(keys) or not all(map(operator.is_, dict.keys(mapping), keys)):
                 _clear(mapping)
             _fill(mapping, keys, values)
+        for mapping in self._empty:
+            if mapping:
+                _clear(mapping)
         for sequence, items in self._sequences:
             if len(sequence) != len(items) or not all(map(operator.is_, sequence, items)):
                 if isinstance(sequence, deque):
@@ -204,7 +232,7 @@ class Snapshot:
         waiting: list[tuple[str, Any]] = [(path, root)]
         while waiting:
             path, held = waiting.pop()
-            if isinstance(held, (*_PLAIN, *_CODE)) or id(held) in self._alive:
+            if type(held) in _ATOMS or id(held) in self._alive or isinstance(held, _CODE):
                 continue
             inside = self._note(path, held)
             if inside is not None:
@@ -249,8 +277,12 @@ class Snapshot:
         return inside if known else None
 
     def _note_mapping(self, path: str, mapping: dict[Any, Any]) -> list[tuple[str, Any]]:
+        if not mapping:
+            self._empty.append(mapping)
+            return []
         self._mappings.append((mapping, tuple(dict.keys(mapping)), tuple(dict.values(mapping))))
-        return [(_join(path, key), value) for key, value in mapping.items()]
+        items = dict.items(mapping)
+        return [(_join(path, key), value) for key, value in items if type(value) not in _ATOMS]
 
     def _note_module(self, path: str, module: nn.Module) -> list[tuple[str, Any]]:
         if isinstance(module, torch.jit.ScriptModule):
@@ -266,12 +298,11 @@ class Snapshot:
             return [(_join(path, name), child) for name, child in module.named_children()]
         self._classes.append((module, type(module)))
         attributes = vars(module)
+        slots = [attributes[name] for name in ("_modules", "_buffers", "_parameters")]
         inside = self._note_mapping(path, attributes)
-        skipped = {"_modules", "_parameters", "_buffers"}
-        found = [(where, value) for (where, value), name in zip(inside, attributes, strict=True) if name not in skipped]
-        for name in ("_modules", "_buffers", "_parameters"):
-            if name != "_parameters" or id(module) not in self._under_fsdp:
-                found += self._note_mapping(path, attributes[name])
+        found = [(where, value) for where, value in inside if not any(value is held for held in slots)]
+        for held in slots[: 2 if id(module) in self._under_fsdp else 3]:  # FSDP sees to the parameters
+            found += self._note_mapping(path, held)
         return found
 
     def _note_scripted(self, path: str, module: Any) -> list[tuple[str, Any]]:

@@ -204,6 +204,22 @@ def test_changes_on_purpose_between_passes_are_kept() -> None:
     assert bool((net.mid.weight == 1).all())
 
 
+def test_what_is_computed_aside_is_not_taken_for_the_models_doing() -> None:
+    net = Net()
+    loan = Loan(net, "net", 0)
+    with loan.for_pass(0):
+        with loan.aside():
+            net.mid.weight.data.add_(0)
+        assert not loan.rewrote_weights
+    assert not loan.rewrote_weights
+    with loan.for_pass(1):
+        pass
+    net.more = 1  # changes what there is, but no tensor: what is known of these stays known
+    with loan.for_pass(2):
+        net.norm.running_mean.data.add_(1)
+    assert not net.norm.running_mean.any()
+
+
 def test_objects_of_libraries_with_accounts_of_their_own_are_left_alone() -> None:
     loader = torch.utils.data.DataLoader([1, 2, 3])
     with lent(Net(loader=loader)):
