@@ -8,6 +8,10 @@ number.
 import os
 import sys
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+os.environ["OMP_NUM_THREADS"] = "1"  # read by numpy and torch when they are imported
+if "numpy" in sys.modules:  # by a plugin of pytest
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(1)
 if "torch" in sys.modules:
     sys.modules["torch"].set_num_threads(1)
