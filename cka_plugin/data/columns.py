@@ -28,6 +28,7 @@ NAMING = (  # fields that say which example it is, not what it holds
 )
 IMAGE_KEYS = ("image", "img", "images", "file_name", "file", "path", "filename")
 TEXT_KEYS = ("text", "sentence", "caption", "content", "document", "texts", "messages", "conversation", "prompt")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
 AUDIO_KEYS = ("audio", "speech")
 NAMED = {"image": IMAGE_KEYS, "text": TEXT_KEYS, "audio": AUDIO_KEYS}
 PAIRS = (  # columns of two texts that a model reads together, in this order

@@ -22,6 +22,7 @@ def is_minibatch(given: Any) -> bool | None:
     """Whether something holds several examples; None where it could be one example as well.
 
     Example:
+        >>> import torch
         >>> is_minibatch((torch.ones(8, 3), torch.arange(8))), is_minibatch((torch.ones(3), 1))
         (True, False)
     """

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from cka_plugin.data.arguments import Takes
 from cka_plugin.data.by_place import by_place
+from cka_plugin.data.columns import NAMING, pick
 from cka_plugin.data.content import Content, Key, Member
 from cka_plugin.data.fed import Fed
 from cka_plugin.data.kinds import RAW_KINDS
 from cka_plugin.data.labels import LABEL_KEYS
-from cka_plugin.data.roles import NAMING
+from cka_plugin.data.roles import only_names
 from cka_plugin.warnings import warn
 from cka_plugin.wording import listed
 
@@ -97,7 +98,7 @@ def _prepares(content: Content, takes: Takes) -> bool:
     raw = [m for m in content.members if m.kind in RAW_KINDS]
     if content.named:
         ready = [m for m in content.members if m.kind == "tensor" and m.key not in LABEL_KEYS and m.key not in NAMING]
-        raw = [m for m in raw if m.key not in NAMING and m.key not in LABEL_KEYS] or ([] if ready else raw)
+        raw = [m for m in raw if not only_names(m) and m.key not in LABEL_KEYS] or ([] if ready else raw)
         return bool(raw) and not any(m.key in takes.named for m in ready)
     return content.members[0].kind in RAW_KINDS or _sounds(content.members[0], takes)
 
@@ -113,11 +114,22 @@ def _sounds(member: Member, takes: Takes) -> bool:
 def _raw(content: Content, takes: Takes, labels: Sequence[Key]) -> Fed:
     raw = [m for m in content.members if (m.kind in RAW_KINDS and m.key not in labels) or _sounds(m, takes)]
     if content.named:
-        raw = [m for m in raw if m.key not in (*NAMING, *LABEL_KEYS)] or raw
+        raw = _meant([m for m in raw if not only_names(m) and m.key not in LABEL_KEYS] or raw, takes)
     kinds = [kind for kind in takes.preparation.kinds if kind in RAW_KINDS] if takes.preparation else []
     used = [m for m in raw if not kinds or (m.kind if m.kind != "tensor" else "audio") in kinds] or raw
     left = [m for m in content.members if m not in used and m.key not in labels]
     return Fed(raw=used, left=[*left, *_other_labels(content, labels)])
+
+
+def _meant(raw: Sequence[Member], takes: Takes) -> list[Member]:
+    """Of several columns of one kind those that are meant."""
+    kinds = list(dict.fromkeys(member.kind for member in raw))
+    chosen: list[Member] = []
+    for kind in kinds:
+        names = [str(member.key) for member in raw if member.kind == kind]
+        picked = pick(kind, names, f"what {takes.name} is given") if kind in RAW_KINDS else names
+        chosen += [member for name in picked for member in raw if str(member.key) == name]
+    return chosen
 
 
 def _other_labels(content: Content, labels: Sequence[Key]) -> list[Member]:

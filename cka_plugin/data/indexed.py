@@ -70,6 +70,7 @@ class Indexed:
         self.users_code = users_code
         self.kinds = kinds
         self._read = read
+        self._fresh: dict[Any, Ints] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -103,7 +104,10 @@ class Indexed:
                 )
             order = np.array([place[example] for example in ids], dtype=np.int64)
             return [(number, order[positions]) for number, positions in minibatches]
-        chosen = np.random.default_rng(options.seed).permutation(len(self))[: options.max_examples]
+        chosen = np.random.default_rng(options.seed).permutation(len(self))
+        if options.repeats == "drop":
+            chosen = self._without_repeats(chosen, options)
+        chosen = chosen[: options.max_examples]
         if len(chosen) < MIN_EXAMPLES:
             raise ValueError(f"{self.what} holds {len(self)} examples: CKA needs at least {MIN_EXAMPLES}")
         planned = []
@@ -131,10 +135,9 @@ class Indexed:
         for _, part in planned:
             for position in part:
                 places.setdefault(int(position), len(places))
-        repeats = Repeats(self.what, options.repeats)
+        repeats = Repeats(self.what, "warn")
         for index, (number, part) in enumerate(planned):
-            wanted = options.mine(index) and index not in options.finished
-            if not wanted and not (repeats.drops and number == 0):
+            if not options.mine(index) or index in options.finished:
                 continue
             read = self._read(part, options.on_error)
             failed = set(read.failed)
@@ -147,13 +150,8 @@ class Indexed:
                     failed_ids += [self.ids[p] for p in np.delete(kept, full)]
                     prints, kept = prints[full], kept[full]
                     choices = [(key, classes[full]) for key, classes in choices]
-            if content is not None and (number == 0 or repeats.drops):
-                fresh = repeats.fresh(prints, kept.tolist())
-                if len(fresh) < len(kept):
-                    content, prints, kept = content.take(fresh), prints[fresh], kept[fresh]
-                    choices = [(key, classes[fresh]) for key, classes in choices]
-            if not wanted:
-                continue
+            if number == 0 and content is not None:
+                repeats.fresh(prints, kept.tolist())
             if content is None or len(kept) < MIN_EXAMPLES:
                 raise ValueError(
                     f"minibatch {index} of {self.what} has {len(kept)} examples left to use: it needs {MIN_EXAMPLES}; "
@@ -174,6 +172,21 @@ class Indexed:
                 labels_apart=labels is not None,
             )
         repeats.warn()
+
+    def _without_repeats(self, order: Ints, options: ReadOptions) -> Ints:
+        """The examples whose content no earlier one has, in this order; for that all are read once."""
+        key = (options.seed, options.on_error)
+        if key not in self._fresh:
+            repeats = Repeats(self.what, options.repeats)
+            kept: list[int] = []
+            for part in split(order, DEFAULT_BATCH_SIZE):
+                read = self._read(part, options.on_error)
+                known = np.delete(part, read.failed)
+                fresh = repeats.fresh(self._parts(read, options, 0)[1], known.tolist())
+                kept += [*known[fresh].tolist(), *part[read.failed].tolist()]
+            repeats.warn()
+            self._fresh[key] = np.array(kept, dtype=np.int64)
+        return self._fresh[key]
 
     def _apart(self, options: ReadOptions) -> Ints | None:
         """Labels known without reading, unless the user says which member holds them."""

@@ -73,11 +73,16 @@ def is_target(member: Member) -> bool:
     )
 
 
+def only_names(member: Member) -> bool:
+    """Whether a member says which example it is, not what it holds; an image that its path became is held."""
+    return member.key in NAMING and member.kind not in ("image", "audio")
+
+
 def examples_alone(content: Content, labels: Key = None) -> Content:
     """What the examples themselves hold: without labels, targets of regressions and what only names them."""
     left = [m for m in content.members if not m.shared and m.kind not in ("other", "missing")]
     if content.named:
-        kept = [m for m in left if m.key not in LABEL_KEYS and m.key not in NAMING and m.key != labels]
+        kept = [m for m in left if m.key not in LABEL_KEYS and not only_names(m) and m.key != labels]
     else:
         kept = [m for place, m in enumerate(left) if place == 0 or not (_is_class(m) or is_target(m))]
         kept = [m for m in kept if m.key is None or m.key != labels]

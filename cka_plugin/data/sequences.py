@@ -26,6 +26,9 @@ def of_list(items: list[Any]) -> Indexed:
     what = "the list"
     if isinstance(items[0], Path):
         return image_files([Path(item) for item in items], [str(item) for item in items], what)
+    if isinstance(items[0], tuple) and len(items[0]) == 2 and isinstance(items[0][0], Path):
+        paths, labels = zip(*items, strict=True)
+        return image_files(list(paths), [str(path) for path in paths], what).with_labels(list(labels))
     if isinstance(items[0], Mapping) and not any(isinstance(v, Tensor | np.ndarray) for v in items[0].values()):
         return of_records(items, what, None)
     content = of_items(items)

@@ -56,7 +56,7 @@ def read_csv(path: Path) -> Indexed:
     rows: list[Row] = [row if isinstance(row, OSError) else {} for row in cells]
     for place, name in enumerate(names):
         own = [row[place] for row in cells if not isinstance(row, OSError)]
-        made = iter(own if name in (*TEXT_KEYS, *IMAGE_KEYS) else numbers_or_words(own))
+        made = iter([cell or None for cell in own] if name in (*TEXT_KEYS, *IMAGE_KEYS) else numbers_or_words(own))
         for number, row in enumerate(cells):
             if not isinstance(row, OSError):
                 rows[number] = {**rows[number], name: next(made)}  # type: ignore[dict-item]
@@ -72,7 +72,8 @@ def read_cells(path: Path) -> tuple[list[str], list[list[str] | OSError], list[s
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     if separator not in header:
         separator = next((other for other in _OTHER_SEPARATORS if other in header), separator)
-    reader = csv.reader(text.replace("\r\n", "\n").split("\n"), delimiter=separator)
+    lines = [f"{line}\n" for line in text.replace("\r\n", "\n").split("\n")]  # a quoted cell may hold several
+    reader = csv.reader(lines, delimiter=separator)
     names: list[str] = []
     cells: list[list[str] | OSError] = []
     where: list[str] = []

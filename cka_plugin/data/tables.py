@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cka_plugin.data.columns import IMAGE_KEYS, NAMED, TEXT_KEYS, is_beside, pick
+from cka_plugin.data.columns import IMAGE_KEYS, IMAGE_SUFFIXES, NAMED, TEXT_KEYS, is_beside, pick
 from cka_plugin.data.content import Content, Member
 from cka_plugin.data.fingerprints import fingerprints_of
 from cka_plugin.data.folders import SKIPPABLE, open_image
@@ -115,16 +115,21 @@ def columns_by_kind(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], w
     for name in columns:
         value = next((row[name] for row in rows if not _is_missing(row.get(name))), None)
         kind = _kind(value)
-        if kind == "text" and name in IMAGE_KEYS and not any(c in TEXT_KEYS for c in columns if c != name):
-            kind = "image"  # paths
+        if isinstance(value, str) and _is_image_path(name, value):
+            kind = "image"
         if kind is not None and (kind == "image" or not is_beside(name)):
             by_kind.setdefault(kind, []).append(name)
     texts = [name for name in by_kind.get("text", []) if name in TEXT_KEYS]
     if "image" in by_kind and not texts:
         by_kind.pop("text", None)
-    if "image" in by_kind and texts:  # a path beside a text only names it, an image is one
-        by_kind["image"] = [n for n in by_kind["image"] if not isinstance(_first(rows, n), str)]
     return {kind: pick(kind, by_kind[kind], what) for kind in NAMED if by_kind.get(kind)}
+
+
+def _is_image_path(name: str, value: str) -> bool:
+    """Whether a column holds paths of images: it is called so, or it is called a file, and is one of an image."""
+    if name not in IMAGE_KEYS:
+        return False
+    return name in IMAGE_KEYS[:3] or Path(value).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _first(rows: Sequence[Mapping[str, Any]], name: str) -> Any:

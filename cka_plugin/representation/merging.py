@@ -46,7 +46,7 @@ def join(parts: Sequence[C], store: VectorStore | None) -> C:
         parts: of one model.
         store: where the vectors of the whole are to lie; None uses those of the parts, which are changed in place.
     """
-    parts = [part for part in parts if part.minibatches] or list(parts[:1])
+    parts = _with_names_in_common([part for part in parts if part.minibatches] or list(parts[:1]))
     first = parts[0]
     ranks = np.unique(np.concatenate([part.ranks for part in parts]))
     examples = _join_examples(parts, ranks)
@@ -64,6 +64,19 @@ def join(parts: Sequence[C], store: VectorStore | None) -> C:
         skipped=sorted({example for part in parts for example in part.skipped}, key=str),
         shard=None,
     )
+
+
+def _with_names_in_common(parts: Sequence[C]) -> Sequence[C]:
+    """The same parts with one numbering of classes: where labels were words, each part knows those that it read."""
+    named = [part.label_names for part in parts if part.label_names is not None]
+    if len(named) < len(parts) or all(names == named[0] for names in named):
+        return parts
+    union = sorted({name for names in named for name in names})
+    places = [np.array([union.index(name) for name in names], dtype=np.int64) for names in named]
+    return [
+        replace(part, label_names=union, labels=None if part.labels is None else place[part.labels])
+        for part, place in zip(parts, places, strict=True)
+    ]
 
 
 @dataclass
