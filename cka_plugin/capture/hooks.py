@@ -31,7 +31,7 @@ from cka_plugin.capture.rows import OUTPUT, Rows, Slot, Taken
 from cka_plugin.core import GramPacker, similarities
 from cka_plugin.lending.loan import Loan, lent
 from cka_plugin.lending.running import device_of, evaluating, hooks_seen, no_gradients
-from cka_plugin.options import check_option
+from cka_plugin.options import Options
 from cka_plugin.warnings import warn
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -58,10 +58,11 @@ class Captured:
     rows: dict[str, str] = field(default_factory=dict)
 
 
-class Capture:
-    """One model with hooks on its layers, as a context manager; `run` takes one minibatch of inputs.
+@dataclass(frozen=True)
+class Watched:
+    """A model, and where to look in it.
 
-    Args:
+    Attributes:
         model: the unwrapped module.
         adapter: its adapter.
         layers: where to look, by paths in `root`.
@@ -69,55 +70,59 @@ class Capture:
         name: the model's name, for messages.
         discover: the layers are candidates (`module` granularity, generic models): those that do not fire are left out,
             and the order is that of firing. Otherwise every layer must fire, in the listed order within its tower.
-        pooling: see `pooling.pool`; which axes are places is followed through the first minibatch.
-        kernel: `linear` or `rbf`.
-        bandwidth: for `rbf`.
-        device: where to run; the model is brought there and back. None leaves it where it is.
-        precision: `float32` (no autocast), `bfloat16` or `float16` (autocast of the forward pass only).
-        seed: for models that draw random numbers in `eval()` mode.
         required: paths of layers that must run, also where others are left out.
+    """
+
+    model: nn.Module
+    adapter: Adapter
+    layers: Sequence[Layer]
+    root: nn.Module | None = None
+    name: str = "model"
+    discover: bool = False
+    required: Collection[str] = ()
+
+
+class Capture:
+    """One model with hooks on its layers, as a context manager; `run` takes one minibatch of inputs.
+
+    Args:
+        watched: the model, and where to look.
+        options: of the call: `kernel`, `bandwidth`, `precision`, `seed` (of models that draw random numbers in `eval()`
+            mode) and `pooling` (which axes are places is followed through the first minibatch).
+        device: where to run; the model is brought there and back. None leaves it where it is.
         features: keep the features of every layer too, a minibatch at a time (probes need them, comparisons do not).
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        adapter: Adapter,
-        layers: Sequence[Layer],
+        watched: Watched,
+        options: Options | None = None,
         *,
-        root: nn.Module | None = None,
-        name: str = "model",
-        discover: bool = False,
-        pooling: str = "auto",
-        kernel: str = "linear",
-        bandwidth: float = 0.5,
         device: torch.device | None = None,
-        precision: str = "float32",
-        seed: int = 0,
         features: bool = False,
-        required: Collection[str] = (),
     ) -> None:
-        check_option("precision", precision)
+        options = Options() if options is None else options
+        model, adapter, layers = watched.model, watched.adapter, watched.layers
         self.model = model
-        self.root = model if root is None else root
+        self.root = model if watched.root is None else watched.root
         self.adapter = adapter
-        self.name = name
+        self.name = watched.name
         self.layers: list[Layer] = []  # known after the first minibatch: a module called k times is k layers
         self.candidates = list(layers)
-        self.discover = discover
-        self.pooling = pooling
-        self.kernel = kernel
-        self.bandwidth = bandwidth
+        self.discover = watched.discover
+        self.pooling = options.pooling
+        self.kernel = options.kernel
+        self.bandwidth = options.bandwidth
         self.device = device if device is not None else device_of(model)
-        self.precision = precision
-        self.seed = seed
+        self.precision = options.precision
+        self.seed = options.seed
         self.features = features
-        self.required = required
+        self.required = watched.required
         self._move = device is not None
         self._slots: list[Slot] = []  # of each layer
         self._fired: list[Slot] = []  # whose Gram matrices were made, in that order
         self._calls: Counter[int] = Counter()  # of each candidate
-        leaves = discover or any(layer.kind == "module" for layer in layers)
+        leaves = watched.discover or any(layer.kind == "module" for layer in layers)
         self._rows = Rows(adapter.rows_known(model, leaves))
         self._gram_device = torch.device("cpu") if self.device.type == "mps" else self.device  # MPS has no float64
         self._grams = GramPacker(self._gram_device)
@@ -130,7 +135,7 @@ class Capture:
         self._n = 0
         self._running = False
         self._channels_last = False
-        self._loan = Loan(model, name, seed)
+        self._loan = Loan(model, watched.name, options.seed)
         self._lazy = False  # whether parameters wait for a first pass
         self._minibatch = 0
         self._stack = contextlib.ExitStack()

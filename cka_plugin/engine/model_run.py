@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from cka_plugin.capture.hooks import Capture
+from cka_plugin.capture.hooks import Capture, Watched
 from cka_plugin.data import Batch, ReadOptions, Source
 from cka_plugin.engine.builder import Builder
 from cka_plugin.engine.checkpoints import ModelCheckpoint
@@ -93,19 +93,8 @@ class ModelRun:
 
 def hooked(subject: Subject, options: Options, features: bool = False) -> Capture:
     """The model with hooks on its layers, on the device chosen; `features` as for `Capture`."""
-    return Capture(
-        subject.module,
-        subject.adapter,
-        subject.layers,
-        root=subject.root,
-        name=subject.name,
-        discover=subject.discover,
-        pooling=options.pooling,
-        kernel=options.kernel,
-        bandwidth=options.bandwidth,
-        device=None if stays_where_it_is(subject.module) else choose_device(options.device),
-        precision=options.precision,
-        seed=options.seed,
-        features=features,
-        required=subject.named,
+    watched = Watched(
+        subject.module, subject.adapter, subject.layers, subject.root, subject.name, subject.discover, subject.named
     )
+    device = None if stays_where_it_is(subject.module) else choose_device(options.device)
+    return Capture(watched, options, device=device, features=features)

@@ -13,7 +13,7 @@ from torch import nn
 
 from cka_plugin.adapters import Adapter, adapter_of, layers, tower
 from cka_plugin.adapters.base import first_tensor
-from cka_plugin.capture.hooks import Capture
+from cka_plugin.capture.hooks import Capture, Watched
 from tests.support.conformance_models import (
     Case,
     N,
@@ -206,7 +206,7 @@ def test_capture_finds_the_listed_layers_and_leaves_no_hook(run: Run) -> None:
     for granularity in (*COARSE, "module"):
         discover = granularity == "module" or run.case.adapter == "generic"
         hooks = count_hooks(run.model)
-        with Capture(run.model, run.adapter, run.layers[granularity], discover=discover) as capture:
+        with Capture(Watched(run.model, run.adapter, run.layers[granularity], discover=discover)) as capture:
             captured = capture.run(run.inputs, N)
             once = [layer.name for layer in capture.layers if "@" not in layer.name]
         assert count_hooks(run.model) == hooks

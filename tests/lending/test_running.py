@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import cka_plugin as cka
 from cka_plugin.adapters.base import Layer
 from cka_plugin.adapters.generic.adapter import GenericAdapter
-from cka_plugin.capture.hooks import Capture
+from cka_plugin.capture.hooks import Capture, Watched
 from tests.support import reference
 
 
@@ -103,7 +103,7 @@ class Layers(nn.Module):
 def test_features_of_a_forward_that_takes_gradients_are_kept() -> None:
     net = Force()
     layers = [Layer("lift", "lift", "module", 0.0)]
-    with Capture(net, GenericAdapter(), layers, features=True) as capture:
+    with Capture(Watched(net, GenericAdapter(), layers), features=True) as capture:
         captured = capture.run(torch.randn(8, 6), 8)
     assert captured.features is not None
     assert np.isfinite(captured.features[0]).all()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cka_plugin.adapters import adapter_of, layers
-from cka_plugin.capture.hooks import Capture
+from cka_plugin.capture.hooks import Capture, Watched
 from tests.support.generic_nets import (
     Block,
     Chain,
@@ -98,7 +98,7 @@ def test_every_layer_of_a_torch_encoder_is_captured_though_eval_takes_a_fast_pat
     inputs = {"src": torch.randn(4, 5, 8), **({"src_key_padding_mask": padding} if masked else {})}
     for granularity, least in (("block", 2), ("module", 12)):
         listed = layers(encoder, granularity)
-        with Capture(encoder, adapter_of(encoder), listed, discover=True) as capture:
+        with Capture(Watched(encoder, adapter_of(encoder), listed, discover=True)) as capture:
             capture.run(inputs, 4)
         assert len(capture.layers) >= least
     assert "layers.0.self_attn" in {layer.path for layer in layers(encoder, "module")}

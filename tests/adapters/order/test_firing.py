@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cka_plugin.adapters import adapter_of, layers
 from cka_plugin.adapters.order.firing import firing_order
-from cka_plugin.capture.hooks import Capture
+from cka_plugin.capture.hooks import Capture, Watched
 from tests.support.generic_nets import (
     Block,
     describe,
@@ -105,7 +105,7 @@ def test_a_block_called_three_times_is_three_layers() -> None:
 
     model = Looped()
     assert list(named(model)) == ["stem", "blocks.0", "head"]
-    with Capture(model, adapter_of(model), layers(model), discover=True) as capture:
+    with Capture(Watched(model, adapter_of(model), layers(model), discover=True)) as capture:
         capture.run(torch.randn(4, 4), 4)
     assert [layer.name for layer in capture.layers] == ["stem", "blocks.0", "blocks.0@1", "blocks.0@2", "head"]
     depths = [layer.depth for layer in capture.layers]
