@@ -155,7 +155,7 @@ def check(
         )
     predictions = judge_predictions(loaded, made, limits)
     failures += predictions.failures
-    if limits.block_structure and loaded.storage_loss == 0.0:
+    if limits.block_structure and loaded.has_block_structure:
         failures += new_block_structure(loaded.representation, made)
     unjudged = [layer_sentence(row) for row in rows if row.inconclusive] + predictions.inconclusive
     notes = [*said, *notes_on(loaded, made, rows), *predictions.notes]

@@ -21,6 +21,7 @@ def notes_on(baseline: Baseline, made: Representation, rows: Sequence[LayerCheck
         *no_intervals(made),
         *small_movements(rows),
         *other_environment(baseline),
+        *half_precision(baseline),
     ]
 
 
@@ -70,3 +71,10 @@ def other_environment(baseline: Baseline) -> list[str]:
         f"{key} {value}, now {now[key]}" for key, value in baseline.environment.items() if now.get(key, value) != value
     ]
     return [f"The baseline was made with {'; '.join(changed)}."] if changed else []
+
+
+def half_precision(baseline: Baseline) -> list[str]:
+    """What a baseline in half precision does not tell."""
+    if baseline.has_block_structure:
+        return []
+    return ["Block structure is not judged: the baseline is stored in half precision."]

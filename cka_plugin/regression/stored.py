@@ -51,6 +51,11 @@ class Baseline:
         """The model's name."""
         return self.representation.name
 
+    @property
+    def has_block_structure(self) -> bool:
+        """Whether a block structure can be told from what is stored: half precision keeps too little of it."""
+        return self.storage_loss == 0.0
+
     def floor(self, layer: str) -> float:
         """1 - CKA that an unchanged layer may show on another machine; no threshold may ask for more."""
         return floor_of(self.noise.get(layer)) + self.storage_loss

@@ -21,6 +21,7 @@ def test_half_precision_halves_the_file_and_states_its_loss(net: ConvNet, baseli
     assert half.save(tmp_path / "half.safetensors").stat().st_size < 0.6 * whole
     result = cka.check(net, tmp_path / "half.safetensors", X, min_cka=0.999)
     assert result.passed
+    assert "Block structure is not judged: the baseline is stored in half precision." in result.notes
     assert max(1 - row.cka for row in result.layers) == pytest.approx(half.storage_loss, abs=1e-6)
     assert cka.check(perturbed(net, "stem"), tmp_path / "half.safetensors", X).failures[0].startswith("layer stem")
 
