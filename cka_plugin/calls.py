@@ -86,7 +86,8 @@ def compare(
             and 1.3 to 1.9 times as long (`python -m tests.benchmarks speed memory`).
         checkpoint_dir: a folder that keeps finished minibatches: a run that was killed goes on where it was, and gives
             the same bits; with further models, those that are there are not run again.
-        seed: of the order of reading, and of the weights of models without pretrained ones.
+        seed: of the order of reading, the weights of models without pretrained ones, and random numbers that models
+            draw.
         progress: show a progress bar, in a terminal or notebook.
         match: `content`: ids and fingerprints of examples must agree; `ids`: only their ids.
         checkpoint: a local file of weights for models given by name: one for all, or a mapping by name.

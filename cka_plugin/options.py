@@ -253,7 +253,10 @@ class Options:
         None, "a folder that keeps finished minibatches: a run that was killed goes on where it was", _a_path
     )
     seed: int = option(
-        0, "of the order of reading, and of the weights of models without pretrained ones", whole(0), recorded=True
+        0,
+        "of the order of reading, the weights of models without pretrained ones, and random numbers that models draw",
+        whole(0),
+        recorded=True,
     )
     progress: bool = option(True, "show a progress bar, in a terminal or notebook", _anything)
     shard: tuple[int, int] | None = option(
