@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -31,7 +30,7 @@ from cka_plugin.experiments.single import needs_labels, open_one
 from cka_plugin.lending.running import stays_where_it_is
 from cka_plugin.models.subject import Subject
 from cka_plugin.options import Options
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 from cka_plugin.wording import listed
 
 
@@ -199,11 +198,9 @@ class _Run:
 
     def finish(self, level: float) -> Ablation:
         if self.absent:
-            warnings.warn(
+            warn(
                 f"no class of the head of {self.subject.name} means {listed(sorted(self.absent), 4)}: "
-                "its predictions of their examples can only be wrong",
-                CKAWarning,
-                stacklevel=3,
+                "its predictions of their examples can only be wrong"
             )
         order = [layer.name for layer in self.candidates]
         replacements = {

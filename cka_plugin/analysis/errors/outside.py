@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
 from cka_plugin.analysis.errors.heads import Classification
-from cka_plugin.warnings import CKAWarning
+from cka_plugin.warnings import warn
 from cka_plugin.wording import listed
 
 
@@ -31,7 +30,7 @@ def warn_of(names: Sequence[str], found: Classification) -> list[str]:
                 f"no class of the head of {listed(models, 4)} means {absent}: "
                 f"its predictions of {count} of {len(found.labels)} examples can only be wrong"
             )
-            warnings.warn(notes[-1], CKAWarning, stacklevel=3)
+            warn(notes[-1])
     return notes
 
 
