@@ -8,14 +8,12 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
-# Two models may share a module, and be watched at the same time: whoever is done first lies below the other.
-_BELOW: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()  # what stood there before
-_OVER: weakref.WeakSet[Any] = weakref.WeakSet()
+Hook: TypeAlias = Callable[[nn.Module, Any, Any], None]
 
 
 class DirectCalls:
@@ -23,9 +21,6 @@ class DirectCalls:
 
     Args:
         hooks: what is called, a module at a time.
-
-    Attributes:
-        seen: the modules whose `forward` was called directly.
 
     Example:
         >>> net, outputs = nn.Linear(2, 3), []
@@ -35,66 +30,78 @@ class DirectCalls:
         [torch.Size([4, 3])]
     """
 
-    def __init__(self, hooks: list[tuple[nn.Module, Callable[[nn.Module, Any, Any], None]]]) -> None:
-        self.seen: list[nn.Module] = []
+    def __init__(self, hooks: list[tuple[nn.Module, Hook]]) -> None:
         self._hooks = [(m, hook) for m, hook in hooks if not isinstance(m, torch.jit.ScriptModule)]
-        self._called: dict[int, int] = {}  # by `__call__`, and so about to be seen by hooks
-        self._undo: dict[int, Callable[[], None]] = {}
+        self._watches: list[tuple[_Watch, Hook]] = []
 
     def __enter__(self) -> DirectCalls:
         for module, hook in self._hooks:
-            if id(module) not in self._undo:  # under two names it is one layer
-                self._watch(module, hook)
+            watch = _watches.get(module)
+            if watch is None:
+                watch = _watches[module] = _Watch(module)
+            watch.listeners.append(hook)
+            self._watches.append((watch, hook))
         return self
 
     def __exit__(self, *error: object) -> None:
-        for undo in self._undo.values():
-            undo()
-        self._undo = {}
+        self._leave(self._watches)
+        self._watches = []
 
     def begin(self) -> None:
         """A pass begins; an earlier one may have ended in an error."""
-        self._called = {}
+        for watch, _ in self._watches:
+            watch.called = 0
 
     def only_seen(self) -> None:
         """Leave alone all modules but those whose `forward` has been called directly so far."""
-        kept = {id(module) for module in self.seen}
-        for module, _ in self._hooks:
-            if id(module) not in kept and id(module) in self._undo:
-                self._undo.pop(id(module))()
+        self._leave([(watch, hook) for watch, hook in self._watches if not watch.seen])
+        self._watches = [(watch, hook) for watch, hook in self._watches if watch.seen]
 
-    def _watch(self, module: nn.Module, hook: Callable[[nn.Module, Any, Any], None]) -> None:
-        forward: Any = module.forward
+    def _leave(self, watches: list[tuple[_Watch, Hook]]) -> None:
+        for watch, hook in watches:
+            watch.listeners.remove(hook)
+            if not watch.listeners:
+                watch.undo()
 
-        def before(*_: Any) -> None:
-            self._called[id(module)] = self._called.get(id(module), 0) + 1
+
+class _Watch:
+    """The `forward` of one module, wrapped once for all that listen: one model may be compared under two names."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.listeners: list[Hook] = []
+        self.called = 0  # by `__call__`, and so about to be seen by hooks
+        self.seen = False
+        self._module = weakref.ref(module)
+        self._own, forward = vars(module).get("forward"), module.forward
+        self._handle = module.register_forward_pre_hook(self._before)
 
         @functools.wraps(forward)
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if watched in _OVER:
-                return forward(*args, **kwargs)
-            if self._called.get(id(module), 0):
-                self._called[id(module)] -= 1
+            if self.called or not self.listeners:
+                self.called = max(self.called - 1, 0)
                 return forward(*args, **kwargs)
             output = forward(*args, **kwargs)
-            if all(module is not other for other in self.seen):
-                self.seen.append(module)
-            hook(module, args, output)
+            self.seen = True
+            for listener in list(self.listeners):
+                listener(module, args, output)
             return output
 
-        handle = module.register_forward_pre_hook(before)
-        _BELOW[watched] = vars(module).get("forward")
         vars(module)["forward"] = watched
 
-        def undo() -> None:
-            handle.remove()
-            _OVER.add(watched)
-            top = vars(module).get("forward")
-            while top in _OVER:
-                top = _BELOW[top]
-            if top is None:
-                vars(module).pop("forward", None)
-            else:
-                vars(module)["forward"] = top
+    def _before(self, *_: Any) -> None:
+        self.called += 1
 
-        self._undo[id(module)] = undo
+    def undo(self) -> None:
+        """The module is as it was."""
+        self._handle.remove()
+        module = self._module()
+        if module is None:
+            return
+        _watches.pop(module, None)
+        if self._own is None:
+            vars(module).pop("forward", None)
+        else:
+            vars(module)["forward"] = self._own
+
+
+_watches: weakref.WeakKeyDictionary[nn.Module, _Watch] = weakref.WeakKeyDictionary()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,43 +19,23 @@ from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Adapter, Inputs, Layer
 from cka_plugin.adapters.modules import module_at
-from cka_plugin.capture.axes import Axes, Channels, channels_of
+from cka_plugin.capture.captured import Captured, to_host
 from cka_plugin.capture.direct import DirectCalls
+from cka_plugin.capture.features import Features
 from cka_plugin.capture.firing import CaptureError, settled
 from cka_plugin.capture.inputs import describe_inputs, hint, own_copy, to_device
 from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
 from cka_plugin.capture.orders import doubled, exchanged, reordered
 from cka_plugin.capture.packed_weights import weights_packed
-from cka_plugin.capture.pooling import OVER_PLACES, UnknownPlaces, pool
+from cka_plugin.capture.pooling import UnknownPlaces
+from cka_plugin.capture.remarks import Remarks
 from cka_plugin.capture.rows import OUTPUT, Rows, Slot, Taken
 from cka_plugin.core import GramPacker, similarities
 from cka_plugin.lending.loan import Loan, lent
 from cka_plugin.lending.running import device_of, evaluating, hooks_seen, no_gradients
 from cka_plugin.options import Options
-from cka_plugin.warnings import warn
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Captured:
-    """What one minibatch left behind.
-
-    Attributes:
-        vectors: (layers, n(n-1)/2) float32.
-        diagonals: (layers, n) float32.
-        exponents: (layers,) int64: the Gram matrices are `2**exponent` times what is stored.
-        logits: (n, classes) float32, or None.
-        features: where they were asked for, one (n, d) float32 array a layer: what its Gram matrix was made of.
-        rows: where the rows of the examples lay, by layer, where not one an example on the first axis.
-    """
-
-    vectors: npt.NDArray[np.float32]
-    diagonals: npt.NDArray[np.float32]
-    exponents: npt.NDArray[np.int64]
-    logits: npt.NDArray[np.float32] | None
-    features: list[npt.NDArray[np.float32]] | None = None
-    rows: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,11 +107,9 @@ class Capture:
         self._gram_device = torch.device("cpu") if self.device.type == "mps" else self.device  # MPS has no float64
         self._grams = GramPacker(self._gram_device)
         self._features: list[npt.NDArray[np.float32]] = []
-        self._channels: Channels | None = None  # followed in the first minibatch, where places are pooled
-        self._axes: dict[Slot, Axes | None] = {}
+        self._pooled = Features(model, adapter, options.pooling)
         self._complex: set[Slot] = set()
-        self._told: set[str] = set()  # what has been warned of
-        self._inputs: Inputs = ()
+        self._remarks = Remarks(watched.name, self.candidates)
         self._n = 0
         self._running = False
         self._channels_last = False
@@ -198,7 +176,7 @@ class Capture:
         finally:
             self._forget()
             self._rows.over()
-            self._inputs, self._running = (), False
+            self._pooled.inputs, self._running = (), False
         return captured
 
     def _read_as_laid_out(self, given: Any) -> Tensor | None:
@@ -247,9 +225,10 @@ class Capture:
         """One forward pass, as if it were the first; returns the logits."""
         self._forget()
         self._direct.begin()
-        self._inputs = inputs
+        self._pooled.inputs = inputs
         with self._evaluation(), self._loan.for_pass(self._minibatch) as drawn:
-            with self._following():
+            known = bool(self._slots) and all(reading.settled for reading in self._rows.readings.values())
+            with contextlib.nullcontext() if known else self._pooled.following():
                 output = self._forward(inputs)
             if self._rows.wanted:
                 self._rows.random = AUTOCAST[self.precision] is not None or bool(drawn)
@@ -275,17 +254,6 @@ class Capture:
         with self._evaluation(), lent(self.model) as before, before.watched(), self._loan.making_lazy_parameters():
             self._forward(given)
         self._lazy, self._running = False, True
-
-    @contextlib.contextmanager
-    def _following(self) -> Iterator[None]:
-        """Within it which axes hold channels is followed, where that is asked and not known yet."""
-        known = bool(self._slots) and all(reading.settled for reading in self._rows.readings.values())
-        if known or self.pooling not in OVER_PLACES:
-            yield
-            return
-        with Channels() as self._channels:
-            yield
-        self._channels = None
 
     def _forget(self) -> None:
         self._fired, self._calls, self._features = [], Counter(), []
@@ -324,18 +292,8 @@ class Capture:
 
     def _keep(self, slot: Slot, layer: Layer, taken: Taken, given: Any) -> None:
         """Make the Gram matrix of a layer."""
-        x, mask = taken.x, None
         try:
-            if taken.found.lengths is not None and self.pooling in OVER_PLACES:
-                mask = torch.arange(x.shape[1], device=x.device) < taken.found.lengths.to(x.device)[:, None]
-            elif x.ndim == 3 and self.pooling != "flatten":
-                mask = self.adapter.mask(self.model, layer, self._inputs, x.shape[1])
-            elif x.ndim == 4 and taken.reading.gathers and self.pooling != "flatten":
-                # Several sequences of one example (chunks of a document, the texts of a pair): each has its own mask.
-                mask = self.adapter.mask(self.model, layer, self._inputs, x.shape[2])
-                if mask is not None and len(mask) == x.shape[0] * x.shape[1]:
-                    mask = replace(taken.reading, tensor=0, axis=0).take(mask, self._n)
-            rows = pool(x, self.pooling, mask, self._channels_of(slot, taken, given))
+            rows = self._pooled.of(slot, layer, taken, given)
         except UnknownPlaces as error:
             self._rows.left_out[slot] = str(error)
             self._unreadable(slot, layer, str(error))
@@ -349,15 +307,6 @@ class Capture:
         self._grams.add(*similarities(rows, self.kernel, self.bandwidth))
         self._fired.append(slot)
 
-    def _channels_of(self, slot: Slot, taken: Taken, given: Any) -> tuple[int, ...] | None:
-        """The axes of what was taken that hold channels, as told on the first minibatch."""
-        if self.pooling not in OVER_PLACES:
-            return None
-        if self._channels is not None:
-            self._axes[slot] = channels_of(self._channels, taken.found, given)
-        axes = self._axes.get(slot)
-        return None if axes is None else taken.reading.taken_axes(axes)
-
     def _unreadable(self, slot: Slot, layer: Layer, why: str) -> None:
         """A layer whose rows cannot be told: left out from the first minibatch on, or NaN if it was there before."""
         if not self.discover or layer.path in self.required or (self.features and slot in self._slots):
@@ -367,35 +316,9 @@ class Capture:
 
     def _nothing(self, slot: Slot, why: str) -> None:
         """NaN for a layer that cannot be read in this minibatch, and so for all its pairs."""
-        self._warn(f"layer {self.layers[self._slots.index(slot)].name!r} of {self.name} is NaN", why)
+        self._remarks.nothing(self.layers[self._slots.index(slot)], why)
         self._grams.add(torch.full((self._n, self._n), torch.nan), torch.zeros((), dtype=torch.int32))
         self._fired.append(slot)
-
-    def _warn(self, what: str, why: str) -> None:
-        if what not in self._told:
-            self._told.add(what)
-            warn(f"{what}: {why}")
-
-    def _named(self, slot: Slot) -> str:
-        """A call of a layer, for messages."""
-        layer, call = self.candidates[slot[0]], slot[1]
-        name = layer.name + (f"@{call}" if call else "")
-        return repr(name if layer.path in ("", name) else f"{name} ({layer.path})")
-
-    def _tell(self) -> None:
-        """Say what was left out, and what was read otherwise than it was returned."""
-        reasons: dict[str, list[str]] = {}
-        for slot, why in self._rows.left_out.items():
-            reasons.setdefault(why, []).append("its predictions" if slot == OUTPUT else self._named(slot))
-        if reasons:
-            told = "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
-            self._warn(f"left out of {self.name}", told)
-        if self._complex:
-            names = ", ".join(self._named(slot) for slot in self._slots if slot in self._complex)
-            self._warn(
-                f"complex activations of {self.name}, {names}",
-                "compared by the real part of their inner products, Re(X Xᴴ)",
-            )
 
     def _agree(self) -> None:
         """See that the layers are those of the first minibatch; those found there may be NaN from here on."""
@@ -410,17 +333,18 @@ class Capture:
         for slot in missing:
             self._nothing(slot, "it did not run on every minibatch")
         for slot in extra:
-            self._warn(f"left out of {self.name}, {self._named(slot)}", "it did not run on the first minibatch")
+            self._remarks.late(slot)
 
     def _collect(self, logits: Tensor | None) -> Captured:
         """What the hooks kept, in the order of the layers, on the host."""
         if not self._slots:
             if not self._fired and any(slot != OUTPUT for slot in self._rows.left_out):
-                self._tell()
+                self._remarks.left_out(self._rows.left_out)
                 why = next(why for slot, why in self._rows.left_out.items() if slot != OUTPUT)
                 raise CaptureError(f"no layer of {self.name} can be compared: {why}")
             self._slots, self.layers = settled(self.name, self.candidates, self._fired, self.discover, self.required)
-            self._tell()
+            self._remarks.left_out(self._rows.left_out)
+            self._remarks.complex([slot for slot in self._slots if slot in self._complex])
             self._direct.only_seen()
         self._agree()
         order = {slot: place for place, slot in enumerate(self._fired)}
@@ -441,18 +365,3 @@ def _autocast(kind: str, dtype: torch.dtype | None) -> contextlib.AbstractContex
         return torch.autocast(kind, enabled=False)
     # Weights cast here would be found again by a training step in an autocast around us, and have no gradients.
     return torch.autocast(kind, dtype=dtype, cache_enabled=False)
-
-
-def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[np.float32]]:
-    """Tensors as float32 arrays of their shapes: from another device by one copy, since each waits for the device.
-
-    Example:
-        >>> [array.shape for array in to_host([torch.zeros(2, 3), torch.tensor([1, 2])])]
-        [(2, 3), (2,)]
-    """
-    if all(tensor.device.type == "cpu" for tensor in tensors):
-        return [tensor.float().numpy() for tensor in tensors]
-    device = next(tensor.device for tensor in tensors if tensor.device.type != "cpu")
-    flat = torch.cat([tensor.to(device).float().flatten() for tensor in tensors]).cpu().numpy()
-    ends = np.cumsum([tensor.numel() for tensor in tensors])[:-1]
-    return [part.reshape(tensor.shape) for part, tensor in zip(np.split(flat, ends), tensors, strict=True)]

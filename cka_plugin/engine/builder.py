@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cka_plugin.adapters import Layer
-from cka_plugin.capture.hooks import Captured
+from cka_plugin.capture.captured import Captured
 from cka_plugin.data import Batch, Source, label_numbers
 from cka_plugin.models.subject import Subject
 from cka_plugin.representation import Minibatch, Representation, ScaleKeeper, find_problems

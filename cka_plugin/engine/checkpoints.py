@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from cka_plugin.adapters.base import Layer
-from cka_plugin.capture.hooks import Captured
+from cka_plugin.capture.captured import Captured
 from cka_plugin.data import Batch
 from cka_plugin.engine.finished import VERSION, Finished, read_finished, write_finished
 from cka_plugin.engine.hashes import hash_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_plugin.capture.hooks import Captured
+from cka_plugin.capture.captured import Captured
 from cka_plugin.core import pairs_of
 from cka_plugin.data import Batch
 from cka_plugin.storage import (

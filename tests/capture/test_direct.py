@@ -90,3 +90,16 @@ def test_two_models_that_share_modules_are_read_alike_and_given_back_as_they_wer
     assert torch.allclose(torch.tensor(values), torch.ones(13, dtype=torch.float64), atol=1e-5)
     assert not [module for module in outer.modules() if "forward" in vars(module)]
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in outer.modules())
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c")])
+def test_one_model_under_several_names_is_read_once_for_each(names: tuple[str, ...]) -> None:
+    net, x = Direct().eval(), torch.randn(48, 6)
+    inside = nn.Sequential(net, nn.Identity())
+    models = dict.fromkeys(names, net) | {"inside": inside}
+    comparison = cka.compare(models, data=x, batch_size=8, progress=False)
+    for name in names:
+        assert len(comparison.layers(name)) == 5
+        assert_layers(comparison[name], {"blocks.0": net.blocks[0](x), "head": net(x)})
+    assert "forward" not in vars(net.blocks[0])
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in inside.modules())
