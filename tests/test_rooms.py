@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,3 +141,9 @@ def test_every_folder_says_what_it_is_for() -> None:
     for name, path in MODULES.items():
         if path.name == "__init__.py":
             assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{name}: what is the room for?"
+
+
+def test_every_folder_ships() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {f"cka_plugin.{name}".rstrip(".") for name, path in MODULES.items() if path.name == "__init__.py"}
+    assert set(declared) == folders, "the packages in pyproject.toml are not the folders that there are"
