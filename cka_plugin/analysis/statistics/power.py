@@ -132,5 +132,6 @@ def _shares(difference: float, discordant: float | None) -> tuple[float, float]:
 
 def _last_rejected(pairs: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
     """For each number of discordant pairs the largest count of one side whose p is at most alpha; -1 for none."""
-    last = np.asarray(stats.binom.ppf(alpha / 2.0, pairs, 0.5)).astype(np.int64)  # where the tail first reaches alpha / 2
+    first_above = np.asarray(stats.binom.ppf(alpha / 2.0, pairs, 0.5))  # where the tail first reaches alpha / 2
+    last = first_above.astype(np.int64)
     return np.where(stats.binom.cdf(last, pairs, 0.5) <= alpha / 2.0, last, last - 1)
