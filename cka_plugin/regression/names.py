@@ -16,7 +16,7 @@ from pathlib import Path
 
 FOLDER = "__cka__"
 SUFFIX = ".safetensors"
-MOST_BYTES = 120  # of a name; twice with what stands between and behind, file systems take 255
+MOST_BYTES = {"test": 120, "check": 60}  # with hashes and what stands between and behind: file systems take 255
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 _HASH_BYTES = 5
 
@@ -39,7 +39,7 @@ def owner_of(nodeid: str) -> str:
     # Classes are left as they are: `Baseline.owner` tells apart those that differ in case alone.
     same_in_lower_case = parts[-1] + parameters == (parts[-1] + parameters).lower()
     plainly = name.isascii() and same_in_lower_case and all(part.isidentifier() for part in parts)
-    return _named(plain, name, plainly)
+    return _named(plain, name, plainly, MOST_BYTES["test"])
 
 
 def file_name(name: str) -> str:
@@ -49,11 +49,12 @@ def file_name(name: str) -> str:
         >>> file_name("after quantisation"), file_name("a/b")
         ('after quantisation', 'a_b-9a159f8121')
     """
-    return _named(re.sub(r"[\[\]]", "_", name), name, name.isascii() and name == name.lower())
+    plain = re.sub(r"[\[\]]", "_", name)
+    return _named(plain, name, name.isascii() and name == name.lower(), MOST_BYTES["check"])
 
 
-def _named(plain: str, full: str, plainly: bool) -> str:
-    safe = _UNSAFE.sub("_", plain).encode("utf-8", "replace")[:MOST_BYTES].decode("utf-8", "ignore").rstrip(" .")
+def _named(plain: str, full: str, plainly: bool, most: int) -> str:
+    safe = _UNSAFE.sub("_", plain).encode("utf-8", "replace")[:most].decode("utf-8", "ignore").rstrip(" .")
     if plainly and safe == plain == full.replace("::", ".") and safe:
         return safe
     return f"{safe}-{hashlib.blake2b(full.encode('utf-8', 'surrogatepass'), digest_size=_HASH_BYTES).hexdigest()}"

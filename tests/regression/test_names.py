@@ -6,7 +6,7 @@ import string
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cka_plugin.regression.names import (
@@ -35,6 +35,7 @@ def test_no_two_functions_share_a_file(names: list[str]) -> None:
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
+@example("0" * 300, "0" * 15 + "\U00010000" * 100)
 def test_every_file_system_takes_the_names(parameter: str, check: str) -> None:
     name = f"{owner_of(f'test_net.py::TestNet::test_x[{parameter}]')}.{file_name(check)}.2{SUFFIX}"
     assert len(f".{name}.12345678.part".encode()) <= 255
