@@ -4,13 +4,11 @@ Columns (`.csv`), keys of each line (`.jsonl`) or arrays (`.npz`), by any of the
 
 - what was predicted: `prediction` (`pred`, `predicted`, `predicted_label`, `y_pred`), a class index or name, with
   `confidence` beside it if there is one; or
-- scores: `logits`, `scores`, `probabilities`, `probs` as an array (n, classes) or, in a line, as a list, as {class:
-score} or
-  as [{"label": class, "score": score}, ...]; in a table one column a class, named `logit_CLASS`, `score_CLASS`,
-  `prob_CLASS` or `p_CLASS`, or, where there is no `prediction`, all columns that are nothing else;
+- scores: `logits`, `scores`, `probabilities`, `probs` as an array (n, classes) or, in a line, as a list, as
+  {class: score} or as [{"label": class, "score": score}, ...]; in a table one column a class, named `logit_CLASS`,
+  `score_CLASS`, `prob_CLASS` or `p_CLASS`, or, where there is no `prediction`, all columns that are nothing else;
 - optional: `label` (`labels`, `target`, `true_label`, `y_true`), a class index or name; `example_id` (`id`, `path`,
-`file`,
-  `filename`, `image`); in `.npz` also `class_names`.
+  `file`, `filename`, `image`); in `.npz` also `class_names`.
 """
 
 from __future__ import annotations

@@ -38,10 +38,14 @@ def label_choices(content: Content, label_key: Key = None) -> list[Choice]:
     if content.named:
         named = [content.get(key) for key in LABEL_KEYS if key in content.keys]
         return [(member.key, classes_of(member.values)) for member in named if member is not None and _is_class(member)]
+    return [(member.key, classes_of(member.values)) for member in _placed_labels(content)]
+
+
+def _placed_labels(content: Content) -> list[Member]:
+    """Members of a tuple that can be labels; a text beside a text or an image may be its pair or its caption."""
     placed = [member for member in content.members[1:] if isinstance(member.key, int) and _is_class(member)]
-    if content.members[0].kind in ("text", "image"):  # a text beside it may be its pair or its caption
-        placed = [member for member in placed if member.kind != "text"]
-    return [(member.key, classes_of(member.values)) for member in placed]
+    beside = content.members[0].kind in ("text", "image")
+    return [member for member in placed if not (beside and member.kind == "text")]
 
 
 def _is_class(member: Member) -> bool:
@@ -84,7 +88,8 @@ def examples_alone(content: Content, labels: Key = None) -> Content:
     if content.named:
         kept = [m for m in left if m.key not in LABEL_KEYS and not only_names(m) and m.key != labels]
     else:
-        kept = [m for place, m in enumerate(left) if place == 0 or not (_is_class(m) or is_target(m))]
+        classes = [member.key for member in _placed_labels(content)]
+        kept = [m for place, m in enumerate(left) if place == 0 or not (m.key in classes or is_target(m))]
         kept = [m for m in kept if m.key is None or m.key != labels]
     return replace(content, members=tuple(kept or left[:1] or content.members[:1]))
 

@@ -128,3 +128,15 @@ def test_sounds_in_their_usual_shapes_are_the_same_sounds() -> None:
     found = cka.represent({"net": net}, rows, transforms=torch.from_numpy, progress=False)
     assert found.fingerprints.tolist() == right.fingerprints.tolist()
     assert_labelled(found)
+
+
+def test_pairs_in_a_list_are_those_of_two_columns() -> None:
+    def both(pair: tuple[str, str]) -> Tensor:
+        return count(pair[0]) - count(pair[1])
+
+    data = datasets.Dataset.from_dict({"hypothesis": TEXTS[::-1], "premise": TEXTS})
+    pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))
+    net = nn.Linear(2, 3)
+    found, right = (cka.represent({"net": net}, d, transforms=both, progress=False) for d in (data, pairs))
+    assert found.fingerprints.tolist() == right.fingerprints.tolist()
+    assert np.allclose(found.logits, right.logits)
