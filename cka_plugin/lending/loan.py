@@ -99,7 +99,7 @@ class Loan:
             self.drew = bool(drawn)
             if first:
                 self.rewrote_weights = before.rewritten()
-            lost = before.put_back()
+            lost = before.put_back(thoroughly=first)
         if lost:
             raise RuntimeError(
                 f"{self._name} wrote to {', '.join(lost)} (more than {COPIED} entries) in minibatch {minibatch}, but "

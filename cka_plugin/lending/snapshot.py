@@ -48,18 +48,21 @@ class _Place:
     version: int | None
     requires_grad: bool
     grad: Tensor | None
+    geometry: tuple[Any, ...]
 
     def moved(self) -> bool:
-        now, then = self.tensor, self.data
-        return now.device != then.device or now.dtype != then.dtype or _geometry(now) != _geometry(then)
+        return _geometry(self.tensor) != self.geometry
 
-    def put_back(self) -> None:
+    def put_back_data(self) -> None:
         if self.moved():
             self.tensor.data = self.data
-        if self.tensor.is_leaf and self.tensor.requires_grad != self.requires_grad:
-            self.tensor.requires_grad_(self.requires_grad)
-        if self.tensor.is_leaf and self.tensor.grad is not self.grad:
-            self.tensor.grad = self.grad
+
+    def put_back_flags(self) -> None:
+        if self.tensor.is_leaf:
+            if self.tensor.requires_grad != self.requires_grad:
+                self.tensor.requires_grad_(self.requires_grad)
+            if self.tensor.grad is not self.grad:
+                self.tensor.grad = self.grad
 
 
 class Snapshot:
@@ -160,14 +163,20 @@ class Snapshot:
         self._written = {i for i, k in enumerate(places) if k in earlier._written}
         return True
 
-    def put_back(self) -> list[str]:
+    def put_back(self, thoroughly: bool = True) -> list[str]:
         """Make everything what it was.
+
+        Args:
+            thoroughly: compare all values that were kept; otherwise those of tensors that have been written to before,
+                or whose version has changed.
 
         Returns:
             Paths of large tensors that were written to while nothing watched: what they held is lost.
         """
         if not self.unchanged():
             self._put_back_objects()
+            for place in self._places:
+                place.put_back_data()
         for held, attributes in self._scripted:
             for name, value in attributes.items():
                 if not _equal(held._c.getattr(name), value):
@@ -178,8 +187,8 @@ class Snapshot:
         for generator in self.generators:
             generator.put_back()
         for place in self._places:
-            place.put_back()
-        lost = self._put_back_values()
+            place.put_back_flags()
+        lost = self._put_back_values(thoroughly)
         for module in self.sharded:
             module.reshard()
         return lost
@@ -214,15 +223,19 @@ class Snapshot:
                 set.clear(some)
                 set.update(some, then)
 
-    def _put_back_values(self) -> list[str]:
+    def _put_back_values(self, thoroughly: bool) -> list[str]:
         """Write the values kept over those that changed; returns what cannot be, by path."""
         lost = []
         for position, place in enumerate(self._places):
-            copy, version = self._copies.get(position), _version(place.tensor)
+            version = _version(place.tensor)
+            if not thoroughly and version == place.version and position not in self._written:
+                continue
+            copy = self._copies.get(position)
             if copy is None:
                 if version != place.version and _has_values(place.tensor):
                     lost.append(place.path)
             elif not _bit_equal(place.data, copy):
+                self._written.add(position)
                 with torch.inference_mode(place.data.is_inference()), torch.no_grad():
                     place.data.copy_(copy)
             place.version = version
@@ -319,7 +332,7 @@ class Snapshot:
         if nn.parameter.is_lazy(tensor):
             return []
         grad = tensor.grad if tensor.is_leaf else None
-        place = _Place(tensor, path, tensor.data, _version(tensor), tensor.requires_grad, grad)
+        place = _Place(tensor, path, tensor.data, _version(tensor), tensor.requires_grad, grad, _geometry(tensor))
         self._places.append(place)
         return [] if grad is None else [(f"{path}.grad", grad)]
 

@@ -216,7 +216,18 @@ def test_what_is_computed_aside_is_not_taken_for_the_models_doing() -> None:
         pass
     net.more = 1  # changes what there is, but no tensor: what is known of these stays known
     with loan.for_pass(2):
-        net.norm.running_mean.data.add_(1)
+        net.norm.running_mean.add_(1)
+    assert not net.norm.running_mean.any()
+
+
+def test_what_is_first_written_later_and_past_versions_is_put_back_in_the_end() -> None:
+    def later(net: Any, h: Tensor) -> None:
+        if bool((h.abs() > 1e3).any()):
+            net.norm.running_mean.data.add_(1)
+
+    net, x = Net(later), torch.randn(24, 6)
+    x[cka.represent(net, x, batch_size=8, progress=False).example_ids[-1]] = 1e6
+    cka.represent(net, x, batch_size=8, progress=False)
     assert not net.norm.running_mean.any()
 
 
