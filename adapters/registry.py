@@ -103,9 +103,7 @@ def _installed(framework: str) -> bool:
 
 def _usable(adapter: Adapter, name: str) -> Adapter:
     if not _installed(adapter.name):
-        raise RuntimeError(
-            f"{name!r} is a model of {adapter.name}, which is not installed: pip install 'cka-plugin[{adapter.name}]'"
-        )
+        raise RuntimeError(f"{name!r} is a model of {adapter.name}, which is not installed: pip install {adapter.name}")
     return adapter
 
 
@@ -116,7 +114,7 @@ def unknown_name(name: str) -> str:
     near = difflib.get_close_matches(name, candidates, n=3, cutoff=0.6)
     hint = f"; did you mean {', '.join(near)}?" if near else ""
     absent = [framework for framework in BUILT_IN if not _installed(framework)]
-    hint += f" ({', '.join(absent)} not installed: pip install 'cka-plugin[all]')" if absent else ""
+    hint += f" ({', '.join(absent)} not installed: pip install {' '.join(absent)})" if absent else ""
     return (
         f"unknown model {name!r}{hint} (for a model of the Hugging Face hub write 'hf:{name}'; a local Hugging "
         "Face folder, a saved representation's path, 'torchvision:NAME' and an nn.Module are taken too)"

@@ -613,7 +613,7 @@ class Comparison:
             A matplotlib figure (`.savefig(path)`); notebooks show it.
 
         Raises:
-            ModuleNotFoundError: matplotlib is not installed: `pip install "cka-plugin[report]"`.
+            ModuleNotFoundError: matplotlib is not installed: `pip install matplotlib`.
         """
         from cka_plugin.report.plots import heatmap, pair_grid
 

@@ -231,5 +231,5 @@ def _class(name: str, model_type: str) -> Any:
 
 def missing_library(model: nn.Module, error: ImportError) -> str:
     said = str(error).strip().splitlines()[0]
-    hint = " (pip install 'cka-plugin[transformers,torchvision]' brings torchvision)" if "torchvision" in said else ""
+    hint = " (pip install torchvision)" if "torchvision" in said else ""
     return f"{type(unwrap(model)[0]).__name__} needs another library to prepare its inputs: {said}{hint}"

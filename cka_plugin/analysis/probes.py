@@ -204,7 +204,7 @@ def require_sklearn() -> None:
 
     if find_spec("sklearn") is None:
         raise ModuleNotFoundError(
-            'linear probes need scikit-learn, which is not installed: pip install "cka-plugin[probes]"', name="sklearn"
+            "linear probes need scikit-learn, which is not installed: pip install scikit-learn", name="sklearn"
         )
 
 

@@ -76,7 +76,7 @@ def probe(
         `Probes`: a row a layer with accuracy and standard error, and the chance line.
 
     Raises:
-        ModuleNotFoundError: scikit-learn is not installed: `pip install "cka-plugin[probes]"`.
+        ModuleNotFoundError: scikit-learn is not installed: `pip install scikit-learn`.
         ValueError, TypeError, OSError, RuntimeError: as for `compare`; no labels, or too few examples for the folds.
 
     Example:
