@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from cka_plugin.adapters.order.surroundings import surroundings_kept
 from cka_plugin.lending.loan import lent
 from cka_plugin.lending.randomness import random_states_kept
 
@@ -67,6 +68,7 @@ def firing_order(model: nn.Module, paths: Collection[str]) -> list[str] | None:
             lent(model) as before,
             before.watched(),
             random_states_kept(),
+            surroundings_kept(model),
             _stand_in(model),
             torch.no_grad(),
             warnings.catch_warnings(),
