@@ -158,6 +158,9 @@ def test_weights_and_settings_for_models_that_are_made_elsewhere_are_not_dropped
     for given in ({"checkpoint": "weights.pth"}, {"model_kwargs": {"num_classes": 3}}):
         with pytest.raises(ValueError, match=f"{next(iter(given))} is for models given by their names in a framework"):
             cka.compare({"net": net}, data=x, progress=False, **given)
+        for call in (cka.make_baseline, cka.probe, cka.ablate):
+            with pytest.raises(ValueError, match=f"{next(iter(given))} is for models given by their names"):
+                call(net, x, labels=torch.arange(20) % 2, progress=False, **given)
     with pytest.warns(cka.CKAWarning, match="pretrained=False changes nothing"):
         cka.compare({"net": net}, data=x, pretrained=False, progress=False)
 

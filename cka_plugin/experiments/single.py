@@ -7,7 +7,7 @@ from typing import Any
 from cka_plugin.data import ReadOptions, Source, open_data
 from cka_plugin.engine.device import choose_device
 from cka_plugin.models.names import is_saved, named
-from cka_plugin.models.subject import Subject, subject
+from cka_plugin.models.subject import Subject, subjects
 from cka_plugin.options import Options
 
 
@@ -27,7 +27,7 @@ def open_one(call: str, model: Any, data: Any, options: Options) -> tuple[Source
     choose_device(options.device)
     source = open_data(data, options.labels)
     source.count(ReadOptions.of(options))
-    return source, subject(name, given, options)
+    return source, subjects([(name, given)], options)[0]
 
 
 def needs_labels(call: str) -> ValueError:

@@ -12,7 +12,7 @@ from torch import nn
 from cka_plugin.calls import represent
 from cka_plugin.data import ReadOptions
 from cka_plugin.models import names as models
-from cka_plugin.models.subject import subject
+from cka_plugin.models.subject import check_used, subject
 from cka_plugin.options import Options, default_of
 from cka_plugin.regression.environment import environment
 from cka_plugin.regression.half_precision import in_half_precision
@@ -91,6 +91,7 @@ def make_baseline(
             check_judgeable(saved)
         return Baseline.of(saved)
     ((own, given),) = models.named([model if isinstance(model, Mapping) else {name or models.own_name(model): model}])
+    check_used([(own, given)], chosen)
     if not isinstance(given, nn.Module):
         given = subject(own, given, chosen).root
     once = iter(data) is data if hasattr(data, "__next__") else False
