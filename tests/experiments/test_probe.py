@@ -106,7 +106,7 @@ def test_what_cannot_be_probed_is_refused(labels: list[int], folds: int, message
 def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"cka-plugin\[probes\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install scikit-learn"):
         probes.require_sklearn()
 
 
