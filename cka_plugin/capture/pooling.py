@@ -80,7 +80,8 @@ def _over_places(x: Tensor, pooling: str, channels: Sequence[int] | None) -> Ten
     if pooling in ("cls", "last"):
         if len(places) != 1:
             raise ValueError(
-                f"pooling {pooling!r} needs token sequences (n, length, d); given (examples, ...) of shape {tuple(x.shape)}"
+                f"pooling {pooling!r} needs token sequences (n, length, d); given (examples, ...) of shape "
+                f"{tuple(x.shape)}"
             )
         return as_rows(x.select(places[0], 0 if pooling == "cls" else -1))
     return as_rows(x.amax(places) if pooling == "max" else x.mean(places, dtype=_summing_dtype(x)))
