@@ -66,7 +66,7 @@ def _namespaces(model: nn.Module) -> list[Any]:
     """The classes of the modules of `model` that are no library's, the files that define them, and what these use."""
     classes = [cls for cls in {type(module): None for module in model.modules()} if _is_own(cls.__module__)]
     spaces: dict[int, Any] = {}
-    waiting = [base for cls in classes for base in cls.__mro__ if _is_own(base.__module__)]
+    waiting: list[Any] = [base for cls in classes for base in cls.__mro__ if _is_own(base.__module__)]
     while waiting:
         found = waiting.pop()
         if id(found) in spaces:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,10 +37,11 @@ class Read:
     fingerprints: Fingerprints | None = None
 
 
+@dataclass(eq=False)
 class Indexed:
     """Examples that can be read in any order.
 
-    Args:
+    Attributes:
         ids: one id an example.
         read: positions and `on_error` to what is read there.
         what: what this is, for messages, such as `the folder photos/`.
@@ -50,26 +51,19 @@ class Indexed:
         kinds: the kinds of raw example, where they are known without reading.
     """
 
+    ids: Sequence[Any]
+    read: Callable[[Ints, str], Read]
+    what: str = "the data"
+    _: KW_ONLY
+    labels: Ints | None = None
+    label_names: list[str] | None = None
+    users_code: bool = False
+    kinds: tuple[str, ...] = ()
+
     any_order = True
 
-    def __init__(
-        self,
-        ids: Sequence[Any],
-        read: Callable[[Ints, str], Read],
-        what: str = "the data",
-        *,
-        labels: Ints | None = None,
-        label_names: list[str] | None = None,
-        users_code: bool = False,
-        kinds: tuple[str, ...] = (),
-    ) -> None:
-        self.ids = list(ids)
-        self.what = what
-        self.labels = labels
-        self.label_names = label_names
-        self.users_code = users_code
-        self.kinds = kinds
-        self._read = read
+    def __post_init__(self) -> None:
+        self.ids = list(self.ids)
         self._fresh: dict[Any, Ints] = {}
 
     def __len__(self) -> int:
@@ -82,15 +76,7 @@ class Indexed:
             ValueError: another number of labels than examples, or an id without one.
         """
         numbers, names = label_numbers(labels, self.ids)
-        return Indexed(
-            self.ids,
-            self._read,
-            self.what,
-            labels=numbers,
-            label_names=names,
-            users_code=self.users_code,
-            kinds=self.kinds,
-        )
+        return replace(self, labels=numbers, label_names=names)
 
     def plan(self, options: ReadOptions) -> list[tuple[int, Ints]]:
         """Which examples make up which minibatch: (pass, positions), the same for all models and shards."""
@@ -139,7 +125,7 @@ class Indexed:
         for index, (number, part) in enumerate(planned):
             if not options.mine(index) or index in options.finished:
                 continue
-            read = self._read(part, options.on_error)
+            read = self.read(part, options.on_error)
             failed = set(read.failed)
             kept = np.array([p for place, p in enumerate(part) if place not in failed], dtype=np.int64)
             content, prints, choices = self._parts(read, options, index)
@@ -180,7 +166,7 @@ class Indexed:
             repeats = Repeats(self.what, options.repeats)
             kept: list[int] = []
             for part in split(order, DEFAULT_BATCH_SIZE):
-                read = self._read(part, options.on_error)
+                read = self.read(part, options.on_error)
                 known = np.delete(part, read.failed)
                 fresh = repeats.fresh(self._parts(read, options, 0)[1], known.tolist())
                 kept += [*known[fresh].tolist(), *part[read.failed].tolist()]
