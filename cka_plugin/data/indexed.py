@@ -133,7 +133,7 @@ class Indexed:
             if content is not None:
                 content, full = without_empty(content, options.on_error, self.what, [self.ids[p] for p in kept])
                 if len(full) < len(kept):
-                    failed_ids += [self.ids[p] for p in np.delete(kept, full)]
+                    failed_ids += [self.ids[int(p)] for p in np.delete(kept, full)]
                     prints, kept = prints[full], kept[full]
                     choices = [(key, classes[full]) for key, classes in choices]
             if number == 0 and content is not None:
