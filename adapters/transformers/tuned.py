@@ -58,7 +58,7 @@ def build_tuned(folder: Path, pretrained: bool, base: Callable[[str, str | None]
             "(base_model_name_or_path): load the model with peft, and pass the module"
         )
     beside = folder / name
-    name = str(beside) if beside.is_dir() and not Path(name).expanduser().is_dir() else str(name)
+    name = str(beside) if (beside / "config.json").is_file() else str(name)
     mapping = said.get("auto_mapping") or {}
     model = base(name, mapping.get("base_model_class") or CLASSES.get(said.get("task_type") or ""))
     remembered: Any = model
