@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_plugin import tables
+from cka_plugin.analysis.errors.certainty import Certainty, certainty_of
 from cka_plugin.analysis.errors.predicted import Disagreement, Examples
 
 if TYPE_CHECKING:
@@ -113,6 +114,23 @@ class ErrorComparison(tables.Result):
         return 1.0 - self.agreement
 
     @cached_property
+    def certainty(self) -> Certainty:
+        """Whether the accuracies are `different`, `equivalent` or that is `inconclusive`, and what would settle it."""
+        right_a, right_b = self.examples.right_a, self.examples.right_b
+        only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+        return certainty_of(only_a, only_b, self.n_examples, self.interval, self.alpha)
+
+    @property
+    def verdict(self) -> str:
+        """`different`, `equivalent` or `inconclusive`, of the accuracies: see `certainty`."""
+        return self.certainty.verdict
+
+    @property
+    def classes_too_small(self) -> int:
+        """How many classes have too few examples ever to be significant: they are not known to be equal."""
+        return sum(not row.testable for row in self.classes)
+
+    @cached_property
     def disagreements(self) -> list[Disagreement]:
         """The examples with different predictions, those first on which the less confident of the two is most
         confident.
@@ -142,16 +160,19 @@ class ErrorComparison(tables.Result):
     def to_dict(self) -> dict[str, Any]:
         """Everything but the agreeing examples, ready for JSON: NaN is None, and `reasons` says why."""
         result = super().to_dict() | {"n_examples": self.n_examples, "churn": self.churn}
+        result |= {"verdict": self.verdict, "certainty": self.certainty.to_dict()}
+        result |= {"classes_too_small": self.classes_too_small}
         del result["examples"]
         return result | {"disagreements": tables.json_safe(self.disagreements)}
 
     def __repr__(self) -> str:
         a, b = self.names
         different = sum(row.significant for row in self.classes)
+        blind = f"; too few examples to tell of {self.classes_too_small}" if self.classes_too_small else ""
         return (
             f"<ErrorComparison of {a} ({self.accuracy_a:.3f}) and {b} ({self.accuracy_b:.3f}) on {self.n_examples} "
-            f"examples: difference {self.difference:+.3f}, McNemar p {tables.short(self.mcnemar_p)}, "
-            f"kappa {tables.short(self.kappa)}; {different} of {len(self.classes)} classes differ>"
+            f"examples: difference {self.difference:+.3f}, McNemar p {tables.short(self.mcnemar_p)}, {self.verdict}, "
+            f"kappa {tables.short(self.kappa)}; {different} of {len(self.classes)} classes differ{blind}>"
         )
 
     def __str__(self) -> str:
@@ -163,6 +184,7 @@ class ErrorComparison(tables.Result):
                 f"a difference of {self.difference:+.1%} [{low:+.1%}, {high:+.1%} at {self.level:.0%}], "
                 f"exact McNemar p = {tables.short(self.mcnemar_p)}"
             ),
+            repr(self.certainty),
             (
                 f"they agree on {self.agreement:.1%} of the examples, "
                 f"on {_percent(self.agreement_when_wrong)} of those both get wrong; "
@@ -179,7 +201,7 @@ class ErrorComparison(tables.Result):
 
     def _class_lines(self) -> str:
         different = sum(row.significant for row in self.classes)
-        blind = sum(not row.testable for row in self.classes)
+        blind = self.classes_too_small
         title = f"classes that differ (McNemar, {self.correction}, corrected p <= {self.alpha:g}): "
         title += f"{different} of {len(self.classes)}"
         if blind:

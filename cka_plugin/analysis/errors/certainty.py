@@ -1,0 +1,95 @@
+"""Are the accuracies of two models different, equivalent, or is that not known? And what would settle it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from cka_plugin.analysis.statistics.paired import mcnemar
+from cka_plugin.analysis.statistics.power import detectable_difference, examples_needed
+from cka_plugin.tables import Result
+
+EQUIVALENT = 0.01  # a difference of accuracies of so much or less counts as none: a convention
+POWER = 0.8
+
+
+@dataclass(frozen=True, repr=False)
+class Certainty(Result):
+    """What the examples at hand tell of a difference of two accuracies; made by `certainty_of`.
+
+    Attributes:
+        verdict: `different` where the exact McNemar test finds a difference; `equivalent` where it does not and the
+            interval lies within one percentage point of none; else `inconclusive`.
+        detectable: the smallest true difference that the test finds on so many examples with a power of 80%, where as
+            large a share of the examples is discordant (one model alone is right) as here; where that share allows
+            none, the smallest of all, with every discordant example of one side. NaN where no difference is found.
+        needed: about how many examples a true difference of the size at hand takes, at the share of discordant examples
+            at hand; None without a difference, and beyond ten million.
+        difference: of the accuracies.
+        n: examples.
+        power: of both figures.
+        margin: a difference of so much or less counts as none.
+    """
+
+    verdict: str
+    detectable: float
+    needed: int | None
+    difference: float
+    n: int
+    power: float = POWER
+    margin: float = EQUIVALENT
+
+    def __repr__(self) -> str:
+        if self.verdict == "equivalent":
+            return f"equivalent: the interval lies within {self.margin:.0%} of no difference"
+        if math.isnan(self.detectable):
+            seen = f"no difference, however large, shows on {self.n:,} examples with a power of {self.power:.0%}"
+        else:
+            seen = (
+                f"{self.n:,} examples show a true difference of {_percent(self.detectable)} or more with a power of "
+                f"{self.power:.0%}"
+            )
+        if self.verdict == "different":
+            return f"different: {seen}"
+        if self.difference == 0:
+            return f"inconclusive: {seen}" + ("" if math.isnan(self.detectable) else "; a smaller one takes more")
+        size = _percent(abs(self.difference))
+        takes = "more than ten million" if self.needed is None else f"about {self.needed:,}"
+        return f"inconclusive: {seen}; one of the size at hand, {size}, takes {takes}"
+
+
+def certainty_of(only_a: int, only_b: int, n: int, interval: tuple[float, float], alpha: float = 0.05) -> Certainty:
+    """What two counts of discordant examples tell, and how many examples would tell more.
+
+    Args:
+        only_a: examples that a alone gets right.
+        only_b: examples that b alone gets right.
+        n: all examples.
+        interval: of the difference of accuracies.
+        alpha: of the test.
+
+    Source: Lachin 1992 for the power; Schuirmann 1987 for equivalence by an interval within a margin.
+
+    Example:
+        >>> found = certainty_of(6, 2, 100, (-0.02, 0.10))
+        >>> found.verdict, round(found.detectable, 3), found.needed
+        ('inconclusive', 0.079, 421)
+        >>> certainty_of(3, 3, 10_000, (-0.0006, 0.0006)).verdict
+        'equivalent'
+    """
+    difference, discordant = (only_a - only_b) / n, (only_a + only_b) / n
+    detectable = detectable_difference(n, discordant, POWER, alpha) if discordant else math.nan
+    if math.isnan(detectable):
+        detectable = detectable_difference(n, None, POWER, alpha)
+    needed = examples_needed(abs(difference), discordant, POWER, alpha) if difference else None
+    if mcnemar(only_a, only_b) <= alpha:
+        verdict = "different"
+    elif interval[0] >= -EQUIVALENT and interval[1] <= EQUIVALENT:
+        verdict = "equivalent"
+    else:
+        verdict = "inconclusive"
+    return Certainty(verdict, detectable, needed, difference, n)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 else f"{share:.2g}"
