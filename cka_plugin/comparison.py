@@ -174,12 +174,14 @@ class Comparison:
         """For each layer of `a` the most similar layer of `b`: their CKA with its interval, both depths, the runner-up.
 
         Returns:
-            A `Correspondence`: `.matches`, `.share_at_equal_depth`, `.only_in_a`, `.to_frame()`.
+            A `Correspondence`: `.matches`, `.share_at_equal_depth`, `.only_in_a`, `.inconclusive`, `.to_frame()`.
         """
+        from cka_plugin.analysis.components.alone import alone_in_minibatches
         from cka_plugin.analysis.correspondence import correspondence
 
         first, second = self.pair(a, b)
-        return correspondence(self.sums(first, second), self.layers(first), self.layers(second), level)
+        alone = alone_in_minibatches(self[first]), alone_in_minibatches(self[second])
+        return correspondence(self.sums(first, second), self.layers(first), self.layers(second), level, alone)
 
     def difference(
         self, first: tuple[str, str, str, str], second: tuple[str, str, str, str], level: float = 0.95

@@ -7,16 +7,17 @@ another, so the runner-up is named beside it, and whether a paired jackknife can
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from cka_plugin.analysis.difference import Difference, difference
-from cka_plugin.core import Floats, Sums
+from cka_plugin.core import MIN_MINIBATCHES, Floats, Sums
 from cka_plugin.tables import Result, text_table
+from cka_plugin.wording import listed
 
 UNLIKE = 0.3  # CKA below which a best match is no resemblance: a convention, not a test
 
@@ -53,6 +54,8 @@ class Match:
         equal_depth: whether no layer of `b` is nearer in relative depth than the best match.
         unlike: whether nothing in `b` resembles the layer: the interval of the best match, or without one the match
             itself, lies below 0.3.
+        verdict: `clear` (the best match is told from the runner-up), `tied`, `unlike`, `inconclusive` (see
+            `Correspondence.inconclusive`), or `none` for a layer without similarity.
     """
 
     layer: str
@@ -69,6 +72,7 @@ class Match:
     tied: bool | None
     equal_depth: bool
     unlike: bool
+    verdict: str = "none"
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,6 +86,7 @@ class Correspondence(Result):
         share_by_chance: the same for matches drawn at random.
         only_in_a: layers of `a` that nothing in `b` resembles.
         only_in_b: layers of `b` that nothing in `a` resembles.
+        inconclusive: why matches are, and what would settle it, a sentence each.
     """
 
     matches: list[Match]
@@ -89,6 +94,7 @@ class Correspondence(Result):
     share_by_chance: float
     only_in_a: list[str]
     only_in_b: list[str]
+    inconclusive: list[str] = field(default_factory=list)
 
     def table_rows(self) -> tuple[Sequence[Any], type]:
         """One row a layer of `a`."""
@@ -97,7 +103,7 @@ class Correspondence(Result):
     def __repr__(self) -> str:
         header = ["layer", "best match", "CKA", "low", "high", "runner-up", "CKA of it", "tied"]
         rows = [
-            (m.layer, m.match or "-", m.cka, m.low, m.high, m.runner_up or "-", m.runner_up_cka, m.tied or False)
+            (m.layer, m.match or "-", m.cka, m.low, m.high, m.runner_up or "-", m.runner_up_cka, _tied(m))
             for m in self.matches
         ]
         lines = [text_table(rows, header)]
@@ -111,11 +117,20 @@ class Correspondence(Result):
                 lines.append(
                     f"only in the {name} model: {', '.join(layers)} (best CKA below {UNLIKE}: a convention, not a test)"
                 )
+        lines += [f"?: inconclusive. {sentence}" for sentence in self.inconclusive]
         return "\n".join(lines)
 
 
+def _tied(match: Match) -> str:
+    return "?" if match.verdict == "inconclusive" else "yes" if match.tied else ""
+
+
 def correspondence(
-    sums: Sums, layers_a: Sequence[NamedLayer], layers_b: Sequence[NamedLayer], level: float = 0.95
+    sums: Sums,
+    layers_a: Sequence[NamedLayer],
+    layers_b: Sequence[NamedLayer],
+    level: float = 0.95,
+    alone: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None = None,
 ) -> Correspondence:
     """Best match, runner-up and their certainty for each layer of a model.
 
@@ -127,6 +142,7 @@ def correspondence(
         layers_a: layers of the first model, with `name` and `depth`.
         layers_b: of the second.
         level: of the intervals.
+        alone: for both models, which layers are made by examples alone in their minibatches: `alone_in_minibatches`.
 
     Raises:
         ValueError: layers that do not fit the sums, or a level outside (0, 1).
@@ -144,6 +160,12 @@ def correspondence(
         if finite.any():
             by_chance.append((_nearest(layer, layers_b) & finite).sum() / finite.sum())
         matches.append(_match(sums, row, (layer, layers_b), (matrix, low, high), level))
+    unseen = (np.zeros(shape[0], dtype=bool), np.zeros(shape[1], dtype=bool)) if alone is None else alone
+    minibatches = int(sums.first_pass.sum())
+    matches = [
+        replace(match, verdict=_verdict(match, minibatches, hidden))
+        for match, hidden in zip(matches, unseen[0], strict=True)
+    ]
     matched = [match for match in matches if match.match is not None]
     return Correspondence(
         matches=matches,
@@ -151,7 +173,37 @@ def correspondence(
         share_by_chance=float(np.mean(by_chance)) if by_chance else math.nan,
         only_in_a=[match.layer for match in matched if match.unlike],
         only_in_b=[layer.name for column, layer in enumerate(layers_b) if _unlike(matrix[:, column], high[:, column])],
+        inconclusive=[*_too_few(minibatches), *_hidden((layers_a, layers_b), unseen)],
     )
+
+
+def _verdict(match: Match, minibatches: int, hidden: np.bool_) -> str:
+    if match.match is None:
+        return "none"
+    if minibatches < MIN_MINIBATCHES or hidden:
+        return "inconclusive"
+    return "unlike" if match.unlike else "tied" if match.tied else "clear"
+
+
+def _too_few(minibatches: int) -> Iterator[str]:
+    if minibatches < MIN_MINIBATCHES:
+        yield (
+            f"Without intervals a best match is not told from the runner-up: {minibatches} minibatches where it takes "
+            f"{MIN_MINIBATCHES}; give more examples, or smaller minibatches"
+        )
+
+
+def _hidden(
+    layers: tuple[Sequence[NamedLayer], Sequence[NamedLayer]],
+    unseen: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
+) -> Iterator[str]:
+    for place, named, hidden in zip(("first", "second"), layers, unseen, strict=True):
+        if hidden.any():
+            names = listed([layer.name for layer, alone in zip(named, hidden, strict=True) if alone], 6)
+            yield (
+                f"Most of the variance of layers of the {place} model ({names}) lies in examples that are alone in "
+                "their minibatches, where CKA does not see it: larger minibatches would settle it"
+            )
 
 
 def _nearest(layer: NamedLayer, others: Sequence[NamedLayer]) -> npt.NDArray[np.bool_]:

@@ -12,6 +12,8 @@ from cka_plugin.core import MIN_MINIBATCHES
 from cka_plugin.representation import Representation
 from cka_plugin.wording import for_terminal, interval, listed, number
 
+MARKS = {"tied": " =", "inconclusive": " ?"}  # behind a best match
+
 
 def show_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None, right: Sequence[int] = ()
@@ -70,7 +72,7 @@ def show_layers(layers: Sequence[Layer], described: str, rows: Mapping[str, str]
 
 
 def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
-    """For each layer of one model, the most similar layer of another, its CKA and interval; `=` marks ties."""
+    """For each layer of one model the most similar one of another, CKA and interval; `=`: ties, `?`: not known."""
     found = comparison.correspondence(a, b)
     shown = {
         layer.name: shown_name(told)
@@ -78,7 +80,7 @@ def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
     }
     rows = []
     for layer, match in zip(comparison[a].shown_layers, found.matches, strict=True):
-        best = "-" if match.match is None else shown[match.match] + (" =" if match.tied else "")
+        best = "-" if match.match is None else shown[match.match] + MARKS.get(match.verdict, "")
         rows.append(
             (
                 shown_name(layer),
@@ -95,8 +97,10 @@ def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
         title=f"{a} and {b}",
         right=(1, 3, 4),
     )
-    if any(match.tied for match in found.matches):
+    if any(match.verdict == "tied" for match in found.matches):
         say(f"=: a tie: these examples do not tell it from the second most similar layer of {b}")
+    for sentence in found.inconclusive:
+        say(f"?: inconclusive. {sentence}")
 
 
 def show_comparison(comparison: Comparison) -> None:

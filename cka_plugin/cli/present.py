@@ -92,6 +92,9 @@ def present(comparison: Comparison, view: View) -> None:
     mistakes = [attempt(comparison.errors, first, name, **rules) for name in others if view.errors]
     if view.as_json:
         result = comparison.to_dict()
+        result["correspondence"] = [
+            {"a": first, "b": name, **comparison.correspondence(first, name).to_dict()} for name in others
+        ]
         if view.blocks:
             result["block_structure"] = {name: found.to_dict() for name, found in blocks.items() if found is not None}
         if view.errors:

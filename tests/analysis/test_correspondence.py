@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cka_plugin.analysis.components.alone import alone_in_minibatches
 from cka_plugin.analysis.correspondence import Correspondence, correspondence
 from cka_plugin.analysis.grams import cka_sums
 from cka_plugin.analysis.levels.pseudo_layers import input_layer
@@ -65,6 +66,38 @@ def test_without_8_minibatches_there_are_matches_but_no_intervals() -> None:
     assert math.isnan(first.low)
     assert math.isnan(first.margin_low)
     assert first.tied is None
+
+
+def test_without_8_minibatches_a_match_is_inconclusive_and_what_settles_it_does() -> None:
+    rng = np.random.default_rng(2)
+    layers = drifting(rng, 4, 256, 20, keep=0.8)
+    others = noisy(layers, rng, 0.1)
+    few, enough = (matched(represent(layers, n), represent(others, n)) for n in (64, 16))
+    assert {match.verdict for match in few.matches} == {"inconclusive"}
+    (sentence,) = few.inconclusive
+    assert "4 minibatches where it takes 8; give more examples, or smaller minibatches" in sentence
+    assert f"?: inconclusive. {sentence}" in repr(few)
+    assert {match.verdict for match in enough.matches} <= {"clear", "tied"}
+    assert enough.inconclusive == []
+    assert few.to_frame()["verdict"].tolist() == ["inconclusive"] * 4
+    assert json.loads(json.dumps(few.to_dict(), allow_nan=False))["inconclusive"] == [sentence]
+
+
+def test_layers_made_by_examples_alone_in_their_minibatches_are_inconclusive() -> None:
+    rng = np.random.default_rng(7)
+    x = fresh(rng, 512, 20)
+    far = x.copy()
+    far[::32] += 300 * fresh(rng, 1, 20)  # one example a minibatch of 32
+    found = {}
+    for n in (32, 64):
+        a, b = represent([far, x], n), represent(noisy([far, x], rng, 0.1), n)
+        alone = alone_in_minibatches(a), alone_in_minibatches(b)
+        found[n] = correspondence(cka_sums(a, b), a.layers, b.layers, alone=alone)
+    assert [match.verdict for match in found[32].matches] == ["inconclusive", "clear"]
+    assert "layers of the first model (blocks.0)" in found[32].inconclusive[0]
+    assert found[32].inconclusive[0].endswith("larger minibatches would settle it")
+    assert [match.verdict for match in found[64].matches] == ["clear", "clear"]
+    assert found[64].inconclusive == []
 
 
 def test_layers_that_nothing_in_the_other_model_resembles_are_named() -> None:

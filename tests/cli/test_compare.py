@@ -104,3 +104,23 @@ def test_layers_and_part_choose_what_is_compared(command) -> None:
     assert names == ["stages.0.blocks.0", "stages.0.blocks.1", "head"]
     code, out, _ = command("compare", "sample:narrow", *SMALL, "--part", "layer2", "--json")
     assert {layer["path"].split(".")[0] for layer in json.loads(out)["models"][0]["layers"]} == {"layer2"}
+
+
+def test_what_four_minibatches_do_not_tell_is_inconclusive_in_the_table_and_in_json(command, both: Path) -> None:
+    code, out, _ = command("compare", both)
+    assert code == 0
+    assert "?: inconclusive. Without intervals a best match is not told from the runner-up: 4 minibatches" in out
+    code, out, _ = command("compare", both, "--json")
+    (found,) = json.loads(out)["correspondence"]
+    assert (found["a"], found["b"]) == ("narrow", "vit")
+    assert {match["verdict"] for match in found["matches"]} == {"inconclusive"}
+
+
+def test_errors_that_are_inconclusive_say_what_would_settle_it(command, both: Path) -> None:
+    code, out, _ = command("compare", both, "--errors")
+    assert code == 0
+    assert "\ninconclusive: 64 examples show a true difference of " in out
+    code, out, _ = command("compare", both, "--errors", "--json")
+    (found,) = json.loads(out)["errors"]
+    assert found["verdict"] == "inconclusive"
+    assert found["certainty"]["needed"] > 64
