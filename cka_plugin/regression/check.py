@@ -19,8 +19,9 @@ from cka_plugin.models import names as models
 from cka_plugin.options import Options
 from cka_plugin.regression.baseline import Baseline, represent_as
 from cka_plugin.regression.diagnosis import UNJUDGED, Pattern, meaning_of
-from cka_plugin.regression.layers import layer_rows, layer_sentence
+from cka_plugin.regression.layers import layer_rows, layer_sentence, moved_layers
 from cka_plugin.regression.limits import Limits
+from cka_plugin.regression.moved_examples import moved_examples
 from cka_plugin.regression.notes import changed_preparation, notes_on, passed_over
 from cka_plugin.regression.predictions import judge_predictions
 from cka_plugin.regression.result import CheckResult, LayerCheck
@@ -163,6 +164,8 @@ def check(
     if allow_nan:
         notes += passed_over(rows, predictions.inconclusive)
         unjudged = []
+    reference = loaded.representation
+    examples = moved_examples(reference, made, moved_layers(rows, reference, made)) if failures else []
     prepared = bool(changed_preparation(loaded.representation, made))
     pattern = Pattern(rows, missing, bool(predictions.failures), prepared)
     return CheckResult(
@@ -178,6 +181,7 @@ def check(
         n_minibatches=len(made.minibatches),
         inconclusive=unjudged + few,
         level=level,
+        examples=examples,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from cka_plugin.comparison import Comparison
 from cka_plugin.regression.result import LayerCheck
@@ -24,11 +25,10 @@ def layer_rows(
     comparison = Comparison([reference.renamed("a"), made.renamed("b")], estimator=estimator, match=match)
     matrix = comparison.matrix("a", "b")
     low, high = comparison.interval("a", "b", level)
-    by_name = {layer.name: position for position, layer in enumerate(made.layers)}
-    by_path = {layer.path: position for position, layer in reversed(list(enumerate(made.layers)))}
+    same = _same_layers(reference, made)
     rows, missing = [], []
     for i, (layer, threshold) in enumerate(zip(reference.layers, thresholds, strict=True)):
-        j = by_name.get(layer.name, by_path.get(layer.path))
+        j = same[i]
         if j is None:
             missing.append(layer.name)
             continue
@@ -56,6 +56,22 @@ def layer_rows(
             f" {listed(reference.layer_names)}; another model, or another granularity?"
         )
     return rows, missing
+
+
+def moved_layers(rows: Sequence[LayerCheck], reference: Representation, made: Representation) -> list[tuple[int, int]]:
+    """Positions, in the baseline and in the model, of the layers that failed; where none did, of those that moved."""
+    moved = [row for row in rows if row.moved and math.isfinite(row.cka)]
+    same, names = _same_layers(reference, made), reference.layer_names
+    found = [(names.index(row.name), row.passed) for row in moved]
+    failed = [i for i, passed in found if not passed] or [i for i, _ in found]
+    return [(i, j) for i in failed if (j := same[i]) is not None]
+
+
+def _same_layers(reference: Representation, made: Representation) -> list[int | None]:
+    """For each layer of the baseline, the position of the model's layer of that name, else of that path."""
+    by_name = {layer.name: position for position, layer in enumerate(made.layers)}
+    by_path = {layer.path: position for position, layer in reversed(list(enumerate(made.layers)))}
+    return [by_name.get(layer.name, by_path.get(layer.path)) for layer in reference.layers]
 
 
 def _kind(problem: str) -> str:

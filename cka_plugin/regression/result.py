@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cka_plugin import tables
+from cka_plugin.regression.moved_examples import MovedExample, sentence_on
 from cka_plugin.wording import for_markdown, for_terminal, interval, number
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class CheckResult:
         inconclusive: what could not be judged and was not given up by `allow_nan`, a sentence each, with what would
             settle it.
         level: of the intervals.
+        examples: the 20 that moved most, the furthest first; empty where the check passed, or no layer moved.
     """
 
     model: str
@@ -97,6 +99,7 @@ class CheckResult:
     n_minibatches: int = 0
     inconclusive: list[str] = field(default_factory=list)
     level: float = 0.95
+    examples: list[MovedExample] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -149,6 +152,7 @@ class CheckResult:
                 "notes": self.notes,
                 "layers": self.layers,
                 "first_moved": None if self.first_moved is None else self.first_moved.name,
+                "examples": self.examples,
                 "churn": self.churn,
                 "n_examples": self.n_examples,
                 "n_minibatches": self.n_minibatches,
@@ -162,6 +166,7 @@ class CheckResult:
         mark = {"passed": "✅", "FAILED": "❌"}.get(self.verdict, "❔")
         lines = [f"### {mark} CKA check: {for_markdown(self.headline())}", ""]
         lines += [f"- {for_markdown(sentence)}" for sentence in self.sentences()]
+        lines += [f"- {for_markdown(moved)}"] if (moved := sentence_on(self.examples)) else []
         lines += ["", for_markdown(self.meaning)] if self.meaning else []
         lines += [
             "",
@@ -179,7 +184,14 @@ class CheckResult:
         if len(sentences) > _SHOWN_LAYERS:
             lines.append(f"  - ... and {len(sentences) - _SHOWN_LAYERS} more")
         shown = [[for_terminal(cell) for cell in _cells(row)] for row in self.worst[:_SHOWN_LAYERS]]
-        rest = ["", self._figures(), *self.notes, *(["", self.meaning] if self.meaning else [])]
+        moved = sentence_on(self.examples)
+        rest = [
+            "",
+            self._figures(),
+            *self.notes,
+            *([moved] if moved else []),
+            *(["", self.meaning] if self.meaning else []),
+        ]
         if len(shown) < len(self.layers):
             hidden = len(self.layers) - len(shown)
             rest.insert(0, f"... and {hidden} more layers, all nearer to their thresholds or above")
