@@ -20,6 +20,7 @@ from cka_plugin.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from cka_plugin.analysis.blocks.result import BlockStructure
@@ -608,23 +609,55 @@ class Comparison:
         low, high = self.interval(a, b)
         return {"a": a, "b": b, "cka": self.matrix(a, b), "low": low, "high": high}
 
-    def plot(self, a: str | None = None, b: str | None = None) -> Figure:
-        """The heatmap of one pair of models, or of every pair where more than two are compared and none is named.
+    def plot(
+        self,
+        kind: str | None = None,
+        a: str | None = None,
+        b: str | None = None,
+        *,
+        ax: Axes | None = None,
+        width: str | float | None = None,
+        title: str | None = None,
+        **options: Any,
+    ) -> Figure:
+        """A picture of what was found, for a notebook or a paper.
+
+        `heatmap` (of a pair), `grid` (of all models); by default the heatmap of a pair, or the grid where more than two
+        models are compared and none is named. Each kind's own options stand with its function in
+        `cka_plugin.report.plots`.
+
+        Args:
+            kind: of picture. A model's name in its place is taken for `a`, and the heatmap is drawn.
+            a: one model; without both, the pair where two models are compared.
+            b: the other; without, `a` with itself.
+            ax: matplotlib axes to draw in, where the kind has one panel; by default a figure of its own.
+            width: `column` (3.25 inches), `text` (6.75 inches), or inches: text is 6 points or more at that size.
+            title: over the picture; by default which CKA, on how many examples. `""` for none.
+            options: of the kind, such as `limits=(0, 1)` of the colour scale.
 
         Returns:
-            A matplotlib figure (`.savefig(path)`); notebooks show it.
+            A matplotlib figure: `.savefig("a.png")` gives 300 dpi, `.svg` and `.pdf` what a paper takes; notebooks show
+            it.
 
         Raises:
+            ValueError: no such kind or model; the message lists those there are.
             ModuleNotFoundError: matplotlib is not installed: `pip install matplotlib`.
-        """
-        from cka_plugin.report.plots import heatmap, pair_grid
 
-        if a is None and b is None and len(self.names) > 2:
-            matrices = [[self.matrix(first, second) for second in self.names] for first in self.names]
-            return pair_grid(matrices, self.names, self._setting())
-        first, second = self.pair(a, b)
-        layers = self[first].shown_layers, self[second].shown_layers
-        return heatmap(self.matrix(first, second), layers, (first, second), title=self._setting())
+        Example:
+            >>> import torch, cka_plugin as cka
+            >>> from torch import nn
+            >>> nets = {name: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)) for name in "ab"}
+            >>> comparison = cka.compare(nets, data=torch.randn(100, 8), granularity="module", progress=False)
+            >>> comparison.plot("heatmap", "a", "b", width="column").get_size_inches()[0]
+            np.float64(3.25)
+        """
+        from cka_plugin.report.kinds import KINDS, draw
+        from cka_plugin.report.plots.frame import Frame
+
+        if kind is not None and kind not in KINDS and kind in self.names and None in (a, b):
+            kind, a, b = None, kind, a if b is None else b
+        frame = Frame(ax, width, self._setting() if title is None else title)
+        return draw(self, kind, (a, b), frame, options)
 
     def _setting(self) -> str:
         """Which CKA, on what: there are a dozen, and some depend on n."""

@@ -1,0 +1,7 @@
+"""Every kind of picture: one file a family, functions of arrays, layers and results that return a matplotlib figure.
+
+frame           where and how large a picture is drawn; type, widths and colours that all share
+layer_axis      layers along an axis: stages by lines, as many names as fit
+colour_scale    one scale for all panels, chosen to show what there is
+heatmap, grid   CKA of the layers of two models; of all models
+"""

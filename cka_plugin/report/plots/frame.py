@@ -1,0 +1,197 @@
+"""Where and how large a picture is drawn, and the type, widths and colours that all pictures share.
+
+Text is 6 to 8 points at the size at which a picture is printed, so it is drawn at that size: `column` is one column of
+a paper (3.25 inches), `text` the whole width (6.75 inches). Both fit ICML and NeurIPS as well as IEEE and Nature, whose
+columns are a little wider.
+"""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from cka_plugin.wording import for_plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+WIDTHS = {"column": 3.25, "text": 6.75}  # inches
+DPI = 300
+TEXT, SMALL = 7.0, 6.0  # points: labels, and the names along axes; no text is smaller
+LETTER = 0.55  # mean width of a letter of DejaVu Sans, in its size
+
+# Okabe and Ito's colours, which readers with any colour vision tell apart (https://jfly.uni-koeln.de/color/).
+BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
+GREY = "0.45"
+
+_STYLE: dict[str, Any] = {
+    "font.size": TEXT,
+    "axes.titlesize": TEXT,
+    "axes.labelsize": TEXT,
+    "figure.titlesize": TEXT,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": "0.25",
+    "axes.titlepad": 4.0,
+    "axes.labelpad": 3.0,
+    "xtick.major.size": 2.0,
+    "ytick.major.size": 2.0,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.minor.size": 0.0,
+    "ytick.minor.size": 0.0,
+    "xtick.major.pad": 2.0,
+    "ytick.major.pad": 2.0,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 3.0,
+    "hatch.linewidth": 0.4,
+    "figure.constrained_layout.w_pad": 0.03,
+    "figure.constrained_layout.h_pad": 0.03,
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where and how large a picture is drawn.
+
+    Attributes:
+        ax: matplotlib axes to draw in, of a figure of one's own; a new figure by default.
+        width: of a new figure: `column` (3.25 inches), `text` (6.75 inches), or inches; by default what fits the kind.
+        title: over the picture.
+    """
+
+    ax: Axes | None = None
+    width: str | float | None = None
+    title: str | None = None
+
+    def inches(self, default: str) -> float:
+        """The width of a new figure.
+
+        Raises:
+            ValueError: a width that is neither a name nor a number of inches.
+        """
+        width = default if self.width is None else self.width
+        if isinstance(width, str):
+            if width not in WIDTHS:
+                known = ", ".join(f"{name!r} ({inches} inches)" for name, inches in WIDTHS.items())
+                raise ValueError(f"width {width!r}: expected {known}, or a number of inches")
+            return WIDTHS[width]
+        if not width >= 1.0:
+            raise ValueError(f"width {width!r}: expected inches, 1 or more")
+        return float(width)
+
+    def alone(self, kind: str) -> None:
+        """Raise a ValueError where axes were given to a picture of several."""
+        if self.ax is not None:
+            raise ValueError(f"{kind!r} has several panels and fills a figure of its own: leave ax= out")
+
+
+DEFAULT = Frame()
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the type, widths and colours that all pictures share, whatever style is set for others."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        from matplotlib import rc_context
+
+        with rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure in inches, apart from pyplot's global state; notebooks show it."""
+    from cka_plugin.report.picture import Picture
+
+    return Picture(figsize=(width, height), layout="constrained", dpi=DPI)
+
+
+def axes_in(frame: Frame, default: str, height: float) -> tuple[Figure, Axes]:
+    """The axes given, or those of a new figure, with the title over them.
+
+    Args:
+        frame: what was given.
+        default: width of a new figure.
+        height: its height as a multiple of its width.
+    """
+    from matplotlib.figure import Figure
+
+    if frame.ax is None:
+        width = frame.inches(default)
+        figure = new_figure(width, height * width)
+        titled(figure, frame)
+        return figure, figure.add_subplot()
+    found = frame.ax.get_figure(root=True)
+    assert isinstance(found, Figure)
+    if frame.title:
+        frame.ax.set_title(wrapped(frame.title, float(frame.ax.bbox.width) / found.dpi))
+    return found, frame.ax
+
+
+def titled(figure: Figure, frame: Frame) -> None:
+    """Put the title over a figure of its own."""
+    if frame.title:
+        figure.suptitle(wrapped(frame.title, float(figure.get_figwidth())))
+
+
+def cut_to_height(figure: Figure, frame: Frame) -> None:
+    """Take away what is empty above and below panels of a fixed shape, in a figure of its own."""
+    if frame.ax is not None:
+        return
+    figure.draw_without_rendering()
+    drawn = [axes.get_tightbbox() for axes in figure.axes]
+    needed = max(box.y1 for box in drawn if box) - min(box.y0 for box in drawn if box)
+    if frame.title:
+        title = figure._suptitle  # type: ignore[attr-defined]
+        needed += title.get_window_extent().height + 0.05 * figure.dpi
+    figure.set_figheight(min(needed / figure.dpi + 0.1, float(figure.get_figheight())))
+
+
+def wrapped(text: str, width: float, size: float = TEXT) -> str:
+    """A text in lines that fit a width in inches, harmless to matplotlib."""
+    letters = max(12, int(width * 72 / (size * LETTER)))
+    return "\n".join(for_plot(line) for line in textwrap.wrap(text, letters)) if text else ""
+
+
+def elided(name: str, most: int = 28) -> str:
+    """A long name without its middle, harmless to matplotlib.
+
+    Example:
+        >>> elided("encoder.blocks.11.attention.self.query.projection", 24)
+        'encoder.blo…y.projection'
+    """
+    if len(name) <= most:
+        return for_plot(name)
+    head = (most - 1) // 2
+    return for_plot(f"{name[:head]}…{name[-(most - 1 - head) :]}")
+
+
+def abbreviated(path: str, most: int = 28) -> str:
+    """A long dotted name with its parts cut to their first letters, from the left, until it fits; numbers stay.
+
+    Example:
+        >>> abbreviated("encoder.layers.11.attention.self.query", 24)
+        'e.l.11.a.self.query'
+        >>> abbreviated("stages.2.blocks.0")
+        'stages.2.blocks.0'
+    """
+    parts = path.split(".")
+    for place, part in enumerate(parts[:-1]):
+        if len(".".join(parts)) <= most:
+            break
+        parts[place] = part if part.isdigit() else part[:1]
+    return elided(".".join(parts), most)

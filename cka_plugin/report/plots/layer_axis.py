@@ -1,0 +1,148 @@
+"""Layers along an axis: as many of their names as fit without touching, and where one stage ends and the next begins.
+
+How many names fit is decided when the picture is drawn, from the length that the axis then has: the same picture is
+right at one column, over a page, and in a window that somebody pulls wider.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from matplotlib.ticker import FuncFormatter, Locator
+
+from cka_plugin.report.plots.frame import SMALL, abbreviated
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_APART = 1.25  # lines of text from one name to the next, in its size
+_MOST_LINES = 16  # more would be a grid of their own
+_STAGE = re.compile(r"(?:|.*?\.)(?:stages\.\d+|blocks(?=\.))")
+
+
+class NamedLayer(Protocol):
+    """What is asked of a layer: its name and its relative depth in [0, 1]."""
+
+    @property
+    def name(self) -> str:
+        """Common name."""
+
+    @property
+    def depth(self) -> float:
+        """Relative depth."""
+
+
+def stage_of(name: str) -> str:
+    """The stage, or the tower's run of blocks, that a layer belongs to; else the first part of its name.
+
+    Example:
+        >>> stage_of("stages.2.blocks.0.conv1"), stage_of("text.blocks.3"), stage_of("head")
+        ('stages.2', 'text.blocks', 'head')
+    """
+    found = _STAGE.match(name)
+    return found[0] if found else name.partition(".")[0]
+
+
+def stage_starts(names: Sequence[str]) -> list[int]:
+    """Positions at which a stage begins: where its neighbour is of another, and one of the two has several layers.
+
+    Example:
+        >>> stage_starts(["stem", "stages.0.blocks.0", "stages.0.blocks.1", "stages.1.blocks.0", "head"])
+        [1, 3]
+    """
+    stages = [stage_of(name) for name in names]
+    if not stages:
+        return []
+    runs = [place for place in range(len(stages)) if place == 0 or stages[place] != stages[place - 1]]
+    lengths = [stop - start for start, stop in zip(runs, [*runs[1:], len(stages)], strict=True)]
+    starts = [runs[i] for i in range(1, len(runs)) if max(lengths[i], lengths[i - 1]) > 1]
+    return starts if len(starts) <= _MOST_LINES else []
+
+
+def name_layers(axes: Axes, side: str, layers: Sequence[NamedLayer], most: int = 28) -> None:
+    """Write the layers' names along the `x` or `y` axis, at 0, 1, 2, ...
+
+    Args:
+        axes: where.
+        side: `x` (written upright) or `y`.
+        layers: without any, nothing is written.
+        most: letters of a name; longer ones are abbreviated.
+    """
+    names = [abbreviated(layer.name, most) for layer in layers]
+    axis = axes.xaxis if side == "x" else axes.yaxis
+    if not names:
+        axis.set_ticks([])
+        return
+    axis.set_major_locator(_Fitting([layer.name for layer in layers]))
+    axis.set_major_formatter(FuncFormatter(lambda place, _: _at(names, place)))
+    axes.tick_params(side, labelrotation=90 if side == "x" else 0, labelsize=SMALL)
+
+
+def mark_stages(axes: Axes, rows: Sequence[NamedLayer], columns: Sequence[NamedLayer], weight: float = 1.0) -> None:
+    """Draw a line over a heatmap where a stage begins, dark within light, to be seen on any colour.
+
+    Args:
+        axes: of the heatmap.
+        rows: layers upwards.
+        columns: layers to the right.
+        weight: of the lines; less in small panels.
+    """
+    for layers, line in ((rows, axes.axhline), (columns, axes.axvline)):
+        for place in stage_starts([layer.name for layer in layers]):
+            for width, color in ((0.9, "white"), (0.4, "black")):
+                line(place - 0.5, color=color, linewidth=width * weight, alpha=0.85, gid="stage")
+
+
+def fitting(names: Sequence[str], apart: float) -> list[int]:
+    """Which of the layers get their names written, at least `apart` positions from one another.
+
+    All where all fit; else the first layer of each stage and the last layer of all, then layers at equal steps.
+
+    Example:
+        >>> fitting([f"stages.{i // 50}.blocks.{i % 50}" for i in range(200)], 20)
+        [0, 20, 50, 70, 100, 120, 150, 170, 199]
+    """
+    count = len(names)
+    if apart <= 1.0:
+        return list(range(count))
+    step = next(step for step in _steps() if step >= apart)
+    first = [0, *stage_starts(names), count - 1]
+    within = [place for start, stop in itertools.pairwise(first) for place in range(start + step, stop, step)]
+    taken: list[int] = []
+    for place in [*first, *within]:
+        if all(abs(place - other) >= apart for other in taken):
+            taken.append(place)
+    return sorted(taken)
+
+
+def _steps() -> Any:
+    size = 1
+    while True:
+        yield from (size, 2 * size, 5 * size // 2, 5 * size) if size > 1 else (1, 2, 3, 4, 5)
+        size *= 10
+
+
+class _Fitting(Locator):
+    """Places the ticks of an axis of layers, from the length that it has when it is drawn."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    def __call__(self) -> list[int]:
+        low, high = sorted(self.axis.get_view_interval())
+        box, figure = self.axis.axes.bbox, self.axis.axes.get_figure(root=True)
+        pixels = box.width if self.axis.axis_name == "x" else box.height
+        line = _APART * SMALL * figure.dpi / 72
+        apart = line * (high - low) / max(pixels, 1.0)
+        return [place for place in fitting(self.names, apart) if low <= place <= high]
+
+    def tick_values(self, vmin: float, vmax: float) -> list[int]:
+        return list(range(len(self.names)))
+
+
+def _at(names: Sequence[str], place: float) -> str:
+    index = round(place)
+    return names[index] if 0 <= index < len(names) else ""
