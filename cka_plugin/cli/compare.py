@@ -15,6 +15,9 @@ from cka_plugin.core import MIN_EXAMPLES
 PlotOption = Annotated[Path | None, typer.Option("--plot", help="draw the heatmap of every pair into this picture")]
 BlocksOption = Annotated[bool, typer.Option("--blocks", help="look for the block structure in each model")]
 ErrorsOption = Annotated[bool, typer.Option("--errors", help="compare mistakes: the first model and each other")]
+ExamplesOption = Annotated[
+    bool, typer.Option("--examples", help="the examples that the first model and each other place most differently")
+]
 MappingOption = Annotated[
     str | None,
     typer.Option(
@@ -38,6 +41,7 @@ def compare(
     plot: PlotOption = None,
     blocks: BlocksOption = False,
     errors: ErrorsOption = False,
+    examples: ExamplesOption = False,
     mapping: MappingOption = None,
     restrict: RestrictOption = False,
     as_json: JsonOption = False,
@@ -50,7 +54,7 @@ def compare(
 
     for path in (save, plot):
         check_writable(path)
-    view = View(plot, blocks, errors, read_mapping(mapping), restrict, as_json)
+    view = View(plot, blocks, errors, read_mapping(mapping), restrict, as_json, examples)
     if errors:
         _check_errors(models, data, options)
     comparison = cka_plugin.compare(*models, data=data, **options)

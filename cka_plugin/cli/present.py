@@ -28,6 +28,7 @@ class View:
         mapping: how the classes of heads correspond to those of the labels, as for `Comparison.errors`.
         restrict: let mapped models choose among the mapped classes only.
         as_json: print JSON.
+        examples: which examples the first model and each other place most differently.
     """
 
     plot: Path | None = None
@@ -36,6 +37,7 @@ class View:
     mapping: Any = None
     restrict: bool = False
     as_json: bool = False
+    examples: bool = False
 
 
 def read_mapping(text: str | None) -> Any:
@@ -90,6 +92,7 @@ def present(comparison: Comparison, view: View) -> None:
     blocks = {name: attempt(comparison.block_structure, name) for name in comparison.names if view.blocks}
     rules = {"mapping": view.mapping, "restrict": view.restrict}
     mistakes = [attempt(comparison.errors, first, name, **rules) for name in others if view.errors]
+    placed = [attempt(comparison.examples, first, name) for name in others if view.examples]
     if view.as_json:
         result = comparison.to_dict()
         result["correspondence"] = [
@@ -99,13 +102,15 @@ def present(comparison: Comparison, view: View) -> None:
             result["block_structure"] = {name: found.to_dict() for name, found in blocks.items() if found is not None}
         if view.errors:
             result["errors"] = [found.to_dict() for found in mistakes if found is not None]
+        if view.examples:
+            result["examples_placed"] = [found.to_dict() for found in placed if found is not None]
         print_json(result)
     else:
         show_comparison(comparison)
         for name, structure in blocks.items():
             if structure is not None:
                 say(f"\n{name}. {structure!r}")
-        for found in mistakes:
+        for found in [*mistakes, *placed]:
             if found is not None:
                 say(f"\n{found}")
     if problems:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cka_plugin.cli.app import JsonOption, app, check_writable
-from cka_plugin.cli.compare import BlocksOption, ErrorsOption, MappingOption, PlotOption, RestrictOption
+from cka_plugin.cli.compare import BlocksOption, ErrorsOption, ExamplesOption, MappingOption, PlotOption, RestrictOption
 
 
 @app.command()
@@ -17,6 +17,7 @@ def show(
     plot: PlotOption = None,
     blocks: BlocksOption = False,
     errors: ErrorsOption = False,
+    examples: ExamplesOption = False,
     mapping: MappingOption = None,
     restrict: RestrictOption = False,
     as_json: JsonOption = False,
@@ -29,8 +30,8 @@ def show(
     check_writable(plot)
     found = cka_plugin.load(file)
     if isinstance(found, Representation):
-        if plot is None and not (blocks or errors):
+        if plot is None and not (blocks or errors or examples):
             present_representation(found, as_json)
             return
         found = cka_plugin.Comparison([found], found.options.get("estimator", "unbiased"))
-    present(found, View(plot, blocks, errors, read_mapping(mapping), restrict, as_json))
+    present(found, View(plot, blocks, errors, read_mapping(mapping), restrict, as_json, examples))

@@ -124,3 +124,14 @@ def test_errors_that_are_inconclusive_say_what_would_settle_it(command, both: Pa
     (found,) = json.loads(out)["errors"]
     assert found["verdict"] == "inconclusive"
     assert found["certainty"]["needed"] > 64
+
+
+def test_examples_placed_differently_are_shown_with_their_classes(command, both: Path) -> None:
+    code, out, _ = command("show", both, "--examples")
+    assert code == 0
+    assert "How alike narrow and vit place each example" in out
+    assert "Classes placed more differently than the rest, corrected for 10: " in out
+    code, out, _ = command("compare", both, "--examples", "--json")
+    (found,) = json.loads(out)["examples_placed"]
+    assert found["names"] == ["narrow", "vit"]
+    assert len(found["examples"]) == 64

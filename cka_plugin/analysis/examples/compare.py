@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from cka_plugin.analysis.components.dominance import dominance, dominant_set
 from cka_plugin.analysis.components.principal import components
+from cka_plugin.analysis.examples.classes import placed_classes
 from cka_plugin.analysis.examples.pointwise import chance_alignment, mean_over_layers, pointwise_alignment
 from cka_plugin.analysis.examples.result import ExampleComparison, PlacedClass, PlacedExample
 from cka_plugin.analysis.statistics.auc import auc
-from cka_plugin.analysis.statistics.corrections import Decisions, correct
+from cka_plugin.analysis.statistics.corrections import Decisions
 from cka_plugin.core import Floats
 from cka_plugin.representation import Representation
 
@@ -110,26 +110,9 @@ def _classes(a: Representation, b: Representation, mean: Floats, rules: Decision
     labels = _label_names(a)
     if labels is None:
         return []
-    names = np.array(labels)
-    known = np.isfinite(mean)
     right_a, right_b = _correct(a), _correct(b)
-    found = []
-    for name in sorted(set(labels)):
-        inside = (names == name) & known
-        ours, others = mean[inside], mean[known & ~inside]
-        p = float(stats.mannwhitneyu(ours, others).pvalue) if ours.size and others.size else math.nan
-        gap = math.nan
-        if right_a is not None and right_b is not None:
-            gap = float(right_a[names == name].mean() - right_b[names == name].mean())
-        average = float(ours.mean()) if ours.size else math.nan
-        rest = float(others.mean()) if others.size else math.nan
-        found.append((name, int((names == name).sum()), average, average - rest, p, gap))
-    corrected = correct([row[4] for row in found], rules.correction)
-    rows = [
-        PlacedClass(name, n, average, gap, p, float(q), bool(q <= rules.alpha), accuracy)
-        for (name, n, average, gap, p, accuracy), q in zip(found, corrected, strict=True)
-    ]
-    return sorted(rows, key=lambda row: (math.isnan(row.difference), row.difference))
+    right = None if right_a is None or right_b is None else (right_a, right_b)
+    return placed_classes(labels, mean, right, rules)
 
 
 def _dominant(model: Representation) -> set[int]:
@@ -150,9 +133,8 @@ def _same_head(a: Representation, b: Representation) -> bool:
 
 def _correct(model: Representation) -> npt.NDArray[np.bool_] | None:
     """(n_examples,) whether each is predicted as labelled; None where labels are not the classes of the head."""
-    if model.accuracy is None or model.predictions is None or model.labels is None:
-        return None
-    return np.asarray(model.predictions == model.labels)
+    meant = model.head_labels
+    return None if meant is None else np.asarray(model.predictions == meant)
 
 
 def _label_names(model: Representation) -> list[str] | None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cka_plugin.analysis.statistics.auc import Auc
 from cka_plugin.core import Floats
-from cka_plugin.tables import Result, short, text_table
-from cka_plugin.wording import for_terminal
+from cka_plugin.tables import Result, short, text_table, to_frame
+from cka_plugin.wording import for_terminal, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SHOWN = 10
+_SHOWN_CLASSES = 5
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ class PlacedClass:
         p_corrected: corrected over the classes.
         significant: whether `p_corrected` is at most alpha.
         accuracy_difference: accuracy of `a` minus that of `b` on the class; NaN where models do not classify.
+        errors_p: exact McNemar test of that; NaN likewise.
+        errors_p_corrected: corrected over the classes.
+        errors_differ: whether that is at most alpha.
     """
 
     name: str
@@ -67,6 +74,9 @@ class PlacedClass:
     p_corrected: float
     significant: bool
     accuracy_difference: float
+    errors_p: float
+    errors_p_corrected: float
+    errors_differ: bool
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,6 +129,26 @@ class ExampleComparison(Result):
             return f"{differ}, and those are placed more alike than the rest: {said}."
         return f"{differ}; how they are placed does not tell which: {said}."
 
+    def classes_to_frame(self) -> pd.DataFrame:
+        """One row a class, the one whose examples move most first, beside how differently the models err on it."""
+        return to_frame(self.classes, PlacedClass)
+
+    def moved_classes(self) -> list[PlacedClass]:
+        """The classes whose examples are placed more differently than the rest, after correction."""
+        return [row for row in self.classes if row.significant and row.difference < 0]
+
+    def by_class(self) -> str:
+        """Sentences: which classes move, on which the errors differ, and on which both."""
+        if not self.classes:
+            return "There are no labels: classes are not judged."
+        said = _sentence("Classes placed more differently than the rest", self.moved_classes(), len(self.classes))
+        if all(math.isnan(row.errors_p) for row in self.classes):
+            return f"{said} Labels are not classes of both heads: errors are not judged."
+        differ = sorted((row for row in self.classes if row.errors_differ), key=lambda row: row.errors_p)
+        both = [row.name for row in self.moved_classes() if row.errors_differ]
+        said += " " + _sentence("Classes whose errors differ", differ, len(self.classes), accuracy=True)
+        return said + (f" Both: {listed(both, 6)}." if both else "")
+
     def __repr__(self) -> str:
         a, b = self.names
         rows = [
@@ -144,7 +174,13 @@ class ExampleComparison(Result):
             text_table(rows, header),
             self.foretells(),
         ]
-        if moved := [row for row in self.classes if row.significant and row.difference < 0]:
-            named = ", ".join(f"{for_terminal(row.name)} ({short(row.alignment)})" for row in moved[:5])
-            lines.append(f"Classes placed more differently than the rest, corrected for {len(self.classes)}: {named}.")
+        lines += [self.by_class()] if self.classes else []
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
+
+
+def _sentence(what: str, rows: Sequence[PlacedClass], of: int, accuracy: bool = False) -> str:
+    """The first five classes by name, each with its alignment or the difference of accuracies on it."""
+    figures = [f"{row.accuracy_difference:+.1%}" if accuracy else short(row.alignment) for row in rows[:_SHOWN_CLASSES]]
+    named = [f"{for_terminal(row.name)} ({figure})" for row, figure in zip(rows, figures, strict=False)]
+    more = [f"and {len(rows) - len(named)} more"] if len(rows) > len(named) else []
+    return f"{what}, corrected for {of}: {', '.join([*named, *more]) or 'none'}."

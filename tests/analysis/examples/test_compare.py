@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import cka_plugin as cka
+from cka_plugin.analysis.errors.compare import compare_errors
 
 N, MOVED = 256, [3, 50, 77, 130, 200]
 
@@ -65,6 +68,47 @@ def test_the_class_that_moved_is_named_and_the_others_are_not(comparison: cka.Co
     assert [row.name for row in classes if row.significant and row.difference < 0] == ["2"]
     assert sum(row.n for row in classes) == N
     assert all(row.p_corrected >= row.p for row in classes)
+
+
+def test_classes_that_move_stand_beside_those_whose_errors_differ() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.arange(N) % 4
+    x = rng.normal(size=(N, 20))
+    y = x + 0.8 * (labels == 2)[:, None] * rng.normal(size=(N, 20))
+    scores = np.eye(4)[labels]
+    others = np.where((labels == 1)[:, None], np.eye(4)[0], scores)
+    models = {"a": Table(x, scores), "b": Table(y, others)}
+    found = cka.compare(
+        models,
+        data=torch.arange(N)[:, None],
+        labels=labels,
+        batch_size=32,
+        granularity="module",
+        layers=["rows"],
+        progress=False,
+    ).examples()
+    assert [row.name for row in found.moved_classes()] == ["2"]
+    differ = [row for row in found.classes if row.errors_differ]
+    assert [(row.name, row.accuracy_difference) for row in differ] == [("1", 1.0)]
+    errors = compare_errors(scores, others, labels).classes
+    for row in found.classes:
+        assert row.errors_p == errors[int(row.name)].p
+        assert row.errors_p_corrected == pytest.approx(errors[int(row.name)].p_corrected)
+    assert "Classes placed more differently than the rest, corrected for 4: 2 (" in repr(found)
+    assert "Classes whose errors differ, corrected for 4: 1 (+100.0%)." in repr(found)
+    assert "Both" not in found.by_class()
+    assert found.classes_to_frame()["name"].tolist()[0] == "2"
+
+
+def test_labels_of_another_order_than_the_heads_are_known_by_name() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+    x = torch.randn(64, 6)
+    made = cka.represent(net, x, labels=net(x).argmax(1), progress=False)
+    turned = replace(made, labels=2 - made.labels, label_names=["c", "b", "a"], class_names=["a", "b", "c"])
+    assert turned.accuracy == 1.0
+    found = cka.Comparison([turned, turned.renamed("other")]).examples()
+    assert all(row.correct_a for row in found.examples)
 
 
 def test_the_table_has_a_row_an_example_worst_first(comparison: cka.Comparison) -> None:
