@@ -10,6 +10,7 @@ from cka_plugin.comparison import KIND, Comparison
 from cka_plugin.engine.over_data import over_data
 from cka_plugin.models import names as models
 from cka_plugin.options import Options
+from cka_plugin.report.page.call import call_of
 from cka_plugin.representation import Representation, files
 from cka_plugin.warnings import warn
 
@@ -131,7 +132,8 @@ def compare(
         unused = ["data"] * (data is not None) + options.in_vain(next(iter(made.values())).options)
         if unused:
             warn(f"{', '.join(unused)}: not used, as all models are saved representations")
-    return Comparison([made[name] for name, _ in pairs], estimator, match, max_memory)
+    call = call_of(pairs, data if live else None, options)
+    return Comparison([made[name] for name, _ in pairs], estimator, match, max_memory, data if live else None, call)
 
 
 def represent(

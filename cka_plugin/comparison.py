@@ -53,6 +53,8 @@ class Comparison:
         estimator: `unbiased` or `biased`; both come from the same vectors.
         match: `content` or `ids`: what must agree between the examples of any two models.
         max_memory: for the inner products of layers; what does not fit lies in temporary files.
+        data: what the representations were made on, where it is at hand: `report` reads it again to show examples.
+        call: the call that made this comparison, for `report`.
 
     Raises:
         ValueError: representations of other examples, in another order, or of another kernel.
@@ -72,6 +74,8 @@ class Comparison:
         estimator: str = "unbiased",
         match: str = "content",
         max_memory: int | float | str = "auto",
+        data: Any = None,
+        call: str = "",
     ) -> None:
         check_estimator(estimator)
         if not representations:
@@ -84,6 +88,8 @@ class Comparison:
         self.representations = {representation.name: representation for representation in representations}
         self.estimator = estimator
         self.match = match
+        self.data = data
+        self.call = call
         self._pairs = PairSums(self.representations, estimator, VectorStore(budget_bytes(max_memory)))
         self._blocks: dict[str, BlockStructure] = {}
         self._last_measured: tuple[Any, Measured] | None = None
@@ -658,6 +664,53 @@ class Comparison:
             kind, a, b = None, kind, a if b is None else b
         frame = Frame(ax, width, self._setting() if title is None else title)
         return draw(self, kind, (a, b), frame, options)
+
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        data: Any = None,
+        examples: bool = True,
+        details: bool | None = None,
+        mapping: str | Mapping[str, Any] | None = None,
+        restrict: bool = False,
+        command: str = "",
+    ) -> Path:
+        """Write one HTML file that says what differs, shows it, and lets every figure be checked; it loads nothing.
+
+        Args:
+            path: of the page.
+            data: what the comparison was made on, read again for pictures of examples. A comparison that was made in
+                this process has it still; one from a file needs it, or names examples by their ids.
+            examples: show examples: small pictures, the beginnings of texts. False, for private data: their ids alone.
+            details: also the level of chance and the places of examples, which take as long as many comparisons. None:
+                where there are at most 10 pairs of models.
+            mapping, restrict: as for `errors`.
+            command: of a shell that makes this page, where one did.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: the page cannot be written.
+
+        Example:
+            >>> import tempfile, torch, cka_plugin as cka
+            >>> from torch import nn
+            >>> nets = {name: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)) for name in "ab"}
+            >>> comparison = cka.compare(nets, data=torch.randn(200, 8), batch_size=20, progress=False)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     comparison.report(f"{folder}/page.html").stat().st_size < 200_000
+            True
+        """
+        from cka_plugin.report.page.gather import Asked, gather
+        from cka_plugin.report.page.write import write
+
+        again = [(command, "In a shell:")] if command else []
+        if self.call:
+            again.append((f"{self.call}.report({os.fspath(path)!r})", "In Python:"))
+        asked = Asked(self.data if data is None else data, examples, details, mapping, restrict, again)
+        return write(gather(self, asked), path)
 
     def _setting(self) -> str:
         """Which CKA, on what: there are a dozen, and some depend on n."""

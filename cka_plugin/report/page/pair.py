@@ -1,0 +1,220 @@
+"""All that the page says of two models: similarity, correspondence, blocks, errors, examples, levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cka_plugin.report.page.compared import Compared
+from cka_plugin.report.page.contents import Unknown
+from cka_plugin.report.page.tables import Column, table
+
+GALLERY = 120  # disagreements, and as many examples placed differently, that a page shows of a pair
+_EXCEPTIONS = (ValueError, TypeError, RuntimeError)  # what analyses raise where they cannot be made
+
+_CLASSES = [
+    ("name", "class", "text"),
+    ("n", "examples", "whole"),
+    ("accuracy_a", "{a}", "percent"),
+    ("accuracy_b", "{b}", "percent"),
+    ("difference", "difference", "signed", "accuracy of {a} minus accuracy of {b}, points"),
+    ("low", "low", "signed", "lower end of Tango's interval of the difference"),
+    ("high", "high", "signed", "upper end"),
+    ("p", "p", "p", "exact McNemar test"),
+    ("p_corrected", "p corrected", "p", "over all classes"),
+    ("significant", "differs", "flag"),
+    ("testable", "could differ", "flag", "with all its examples discordant in one direction, it would be significant"),
+]
+_MATCHES = [
+    ("layer", "layer of {a}", "text"),
+    ("depth", "depth", "depth", "relative, 0 to 1"),
+    ("match", "best match in {b}", "text"),
+    ("match_depth", "its depth", "depth"),
+    ("cka", "CKA", "number"),
+    ("low", "low", "number", "lower end of the interval"),
+    ("high", "high", "number"),
+    ("runner_up", "runner-up", "text"),
+    ("runner_up_cka", "CKA of it", "number"),
+    ("tied", "tied", "flag", "a paired jackknife cannot tell the two apart"),
+    ("equal_depth", "at equal depth", "flag", "no layer of {b} is nearer in relative depth"),
+    ("unlike", "unlike", "flag", "nothing in {b} resembles the layer: below 0.3, a convention and no test"),
+]
+_PLACED = [
+    ("example_id", "example", "text"),
+    ("alignment", "alignment", "number", "how alike the two models place it; 1: alike, 0: nothing in common"),
+    ("lowest", "lowest", "number", "over the layers at equal depth"),
+    ("lowest_layer", "at layer", "text"),
+    ("label", "label", "text"),
+    ("prediction_a", "{a} predicts", "text"),
+    ("prediction_b", "{b} predicts", "text"),
+    ("dominant", "dominant", "flag", "among the few that make the first component of either model"),
+]
+_MOVED_CLASSES = [
+    ("name", "class", "text"),
+    ("n", "examples", "whole"),
+    ("alignment", "alignment", "number"),
+    ("difference", "against the rest", "number", "negative where the class is placed more differently than others"),
+    ("p", "p", "p", "Mann-Whitney test against the rest"),
+    ("p_corrected", "p corrected", "p"),
+    ("significant", "differs", "flag"),
+    ("accuracy_difference", "difference in accuracy", "signed"),
+]
+_BLOCKS = [
+    ("layers_a", "block of {a}", "text"),
+    ("layers_b", "block of {b}", "text"),
+    ("within_a", "CKA within {a}", "number"),
+    ("within_b", "within {b}", "number"),
+    ("between", "between", "number"),
+    ("first_component_cosine", "shared direction", "number", "mean squared cosine of first components"),
+    ("alike", "alike", "flag"),
+]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The results of the analyses of a pair; `Unknown` where one could not be made.
+
+    Attributes:
+        correspondence, calibrated, blocks, errors, agreement, examples: what `Comparison` gives under these names.
+    """
+
+    correspondence: Any
+    calibrated: Any
+    blocks: Any
+    errors: Any
+    agreement: Any
+    examples: Any
+
+
+def found_of(compared: Compared, a: str, b: str, detailed: bool, rules: dict[str, Any]) -> Found:
+    """Make the analyses of a pair of different models.
+
+    Args:
+        compared: the comparison.
+        a, b: two models.
+        detailed: also those that take as long as many comparisons: chance, and the places of examples.
+        rules: `mapping` and `restrict` of the errors.
+    """
+    left_out = Unknown("Left out, as there are many pairs: it is made with details=True (--details).")
+    return Found(
+        correspondence=_attempt(compared.correspondence, a, b),
+        calibrated=_attempt(compared.calibrated, a, b) if detailed else left_out,
+        blocks=_attempt(compared.compare_blocks, a, b),
+        errors=_attempt(compared.errors, a, b, **rules),
+        agreement=_attempt(compared.agreement, a, b, mapping=rules.get("mapping")),
+        examples=_attempt(compared.examples, a, b) if detailed else left_out,
+    )
+
+
+def pair_of(compared: Compared, a: str, b: str, found: Found | None, places: dict[Any, int]) -> dict[str, Any]:
+    """What the page holds of a pair.
+
+    Args:
+        compared: the comparison.
+        a, b: two models, or one with itself.
+        found: the analyses of two different models; None for a model with itself.
+        places: of the examples, by their ids.
+    """
+    low, high = compared.interval(a, b)
+    result: dict[str, Any] = {"cka": compared.matrix(a, b), "low": low, "high": high}
+    if found is None:
+        return result
+    calibrated = found.calibrated
+    if not isinstance(calibrated, Unknown):
+        result["calibrated"] = calibrated.matrix
+    return result | {
+        "correspondence": _or_unknown(found.correspondence, lambda it: _correspondence(it, calibrated, (a, b))),
+        "chance": calibrated if isinstance(calibrated, Unknown) else None,
+        "blocks": _or_unknown(found.blocks, lambda it: _blocks(it, (a, b))),
+        "errors": _or_unknown(found.errors, lambda it: _errors(it, places)),
+        "examples": _or_unknown(found.examples, lambda it: _examples(it, places)),
+    }
+
+
+def _attempt(analyse: Callable[..., Any], *given: Any, **options: Any) -> Any:
+    try:
+        return analyse(*given, **options)
+    except _EXCEPTIONS as error:
+        return Unknown(str(error))
+
+
+def _or_unknown(found: Any, describe: Callable[[Any], dict[str, Any]]) -> Any:
+    return found if isinstance(found, Unknown) else describe(found)
+
+
+def _correspondence(found: Any, calibrated: Any, names: tuple[str, str]) -> dict[str, Any]:
+    made = table(f"best match of each layer of {names[0]}", found.matches, _MATCHES, names)
+    if not isinstance(calibrated, Unknown):
+        rows = calibrated.matches
+        made.columns.extend(
+            [
+                Column(
+                    "by chance",
+                    "number",
+                    [row.chance for row in rows],
+                    "what the best of as many layers reaches in one draw of 20, the examples of one model permuted",
+                ),
+                Column("above chance", "number", [row.calibrated for row in rows], "(CKA - chance)/(1 - chance)"),
+                Column("p", "p", [row.p for row in rows], "of the best match, corrected for the search over layers"),
+            ]
+        )
+    return {"table": made, "only_in_b": found.only_in_b}
+
+
+def _blocks(found: Any, names: tuple[str, str]) -> dict[str, Any]:
+    made = table("blocks of the two models, side by side", found.pairs, _BLOCKS, names)
+    for column, attribute in zip(made.columns, ("layers_a", "layers_b"), strict=False):
+        column.values[:] = [" to ".join(getattr(pair, attribute)) for pair in found.pairs]
+    return {"text": found.reason, "table": made}
+
+
+def _errors(found: Any, places: dict[Any, int]) -> dict[str, Any]:
+    names = found.class_names
+    shown = found.disagreements[:GALLERY]
+    gallery = [
+        {
+            "id": str(row.example_id),
+            "place": places.get(row.example_id),
+            "label": names[row.label],
+            "a": _class(names[row.prediction_a], row.outside_a),
+            "b": _class(names[row.prediction_b], row.outside_b),
+            "sure_a": row.confidence_a,
+            "sure_b": row.confidence_b,
+            "right": row.right,
+        }
+        for row in shown
+    ]
+    return {
+        "text": str(found).partition("\n\n")[0].split("\n"),
+        "classes": table("classes", found.classes, _CLASSES, found.names),
+        "correction": found.correction,
+        "alpha": found.alpha,
+        "level": found.level,
+        "disagreements": len(found.disagreements),
+        "gallery": gallery,
+    }
+
+
+def _class(name: str, outside: str) -> str:
+    return f"{name} ({outside})" if outside else name
+
+
+def _examples(found: Any, places: dict[Any, int]) -> dict[str, Any]:
+    shown = found.examples[:GALLERY]
+    scale = (
+        "An alignment of 1 means that both models place the example alike among the others of its minibatch; by chance "
+        f"it is {found.chance:.2f} or less in 95% of draws (minibatches of {found.batch_size})."
+    )
+    return {
+        "text": [
+            scale,
+            found.foretells(),
+            *found.notes,
+        ],
+        "chance": found.chance,
+        "count": len(found.examples),
+        "table": table("examples placed most differently", shown, _PLACED, found.names),
+        "places": [places.get(row.example_id) for row in shown],
+        "classes": table("classes placed most differently", found.classes, _MOVED_CLASSES) if found.classes else None,
+    }
