@@ -22,6 +22,7 @@ class Captured:
         logits: (n, classes) float32, or None.
         features: where they were asked for, one (n, d) float32 array a layer: what its Gram matrix was made of.
         rows: where the rows of the examples lay, by layer, where not one an example on the first axis.
+        width: the largest number of features of a layer, as its Gram matrix was made of them.
     """
 
     vectors: npt.NDArray[np.float32]
@@ -30,6 +31,7 @@ class Captured:
     logits: npt.NDArray[np.float32] | None
     features: list[npt.NDArray[np.float32]] | None = None
     rows: dict[str, str] = field(default_factory=dict)
+    width: int = 0
 
 
 def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[np.float32]]:

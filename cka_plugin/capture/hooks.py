@@ -108,6 +108,7 @@ class Capture:
         self._grams = GramPacker(self._gram_device)
         self._features: list[npt.NDArray[np.float32]] = []
         self._pooled = Features(model, adapter, options.pooling)
+        self._widths: dict[Slot, int] = {}  # features of each layer
         self._complex: set[Slot] = set()
         self._remarks = Remarks(watched.name, self.candidates)
         self._n = 0
@@ -302,6 +303,7 @@ class Capture:
             raise CaptureError(f"layer {layer.name!r} ({layer.path}) of {self.name}: {error}") from error
         if self.features:  # a copy: later in-place changes are not ours
             self._features.append(rows.float().cpu().numpy().copy())
+        self._widths[slot] = rows.shape[1]
         if taken.found.complex:
             self._complex.add(slot)
         self._grams.add(*similarities(rows, self.kernel, self.bandwidth))
@@ -357,6 +359,7 @@ class Capture:
             None if logits is None else made[3],
             [self._features[place] for place in places] if self.features else None,
             self.rows,
+            max((self._widths.get(slot, 0) for slot in self._slots), default=0),
         )
 
 

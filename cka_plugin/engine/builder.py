@@ -25,12 +25,14 @@ class Builder:
         self.minibatches: list[tuple[Batch, npt.NDArray[Any], npt.NDArray[Any]]] = []
         self.logits: dict[int, npt.NDArray[np.float32]] = {}
         self.rows: dict[str, str] = {}  # of layers whose examples do not have one row each on the first axis
+        self.width = 0  # features of the widest layer
 
     def add(self, batch: Batch, captured: Captured) -> None:
         """Take one minibatch; of the batch only what the representation needs is kept."""
         if self.keeper is None:
             self.keeper = ScaleKeeper(len(captured.exponents))
         self.rows |= captured.rows
+        self.width = max(self.width, captured.width)
         vectors, diagonals = self.store.keep(captured.vectors), captured.diagonals
         self.keeper.add(vectors, diagonals, captured.exponents)
         self.minibatches.append((batch.without_content(), vectors, diagonals))

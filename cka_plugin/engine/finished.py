@@ -62,6 +62,7 @@ def write_finished(path: Path, finished: Finished, identity: str) -> None:
     elif batch.labels is not None:
         tensors["labels"] = batch.labels
     about |= {"ids": batch.ids, "skipped": batch.skipped, "rows": captured.rows}
+    about |= {"width": captured.width}
     metadata = {"version": str(VERSION), "minibatch": json.dumps(about)}
     write_atomically(path, lambda file: write_tensors(file, tensors, metadata))
 
@@ -98,6 +99,9 @@ def _checked(file: TensorFile, index: int, identity: str, layers: int) -> Finish
     for name, fits in _ABOUT.items():
         if not fits(about[name]):
             raise ValueError(f"its {name} is {about[name]!r:.80}")
+    width = about.get("width", 0)  # which was not kept at first
+    if not plain.count(width):
+        raise ValueError(f"its width is {width!r:.80}")
     rows = about.get("rows", {})
     if not isinstance(rows, dict) or not all(isinstance(told, str) for told in rows.values()):
         raise ValueError(f"its rows are {rows!r:.80}")
@@ -116,7 +120,8 @@ def _checked(file: TensorFile, index: int, identity: str, layers: int) -> Finish
     }
     needed = {name: fit for name, fit in shapes.items() if name in file.arrays or name not in ("logits", "labels")}
     held = {name: at_hand(array_of(file.arrays, name, *fit)) for name, fit in needed.items()}
-    captured = Captured(held["vectors"], held["diagonals"], held["exponents"], held.get("logits"), rows=rows)
+    arrays = held["vectors"], held["diagonals"], held["exponents"], held.get("logits")
+    captured = Captured(*arrays, rows=rows, width=width)
     batch = Batch(
         index,
         about["pass"],

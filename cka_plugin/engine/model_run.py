@@ -87,6 +87,7 @@ class ModelRun:
         layers = self.capture.layers or (self.kept.layers() if self.kept is not None else None) or []
         remembered = recorded(self.options.of_model(self.subject.name), read)
         about = described(self.subject.module) | {"framework": self.subject.framework}
+        about |= {"features": self.builder.width} if self.builder.width else {}
         remembered |= {"preparation": self.subject.prepared, "model": about}
         return self.builder.finish(layers, source, remembered, read.shard)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +62,16 @@ def join(parts: Sequence[C], store: VectorStore | None) -> C:
         labels=examples.labels,
         problems=find_problems(first.layers, minibatches),
         skipped=sorted({example for part in parts for example in part.skipped}, key=str),
+        options=first.options | _widest(parts),
         shard=None,
     )
+
+
+def _widest(parts: Sequence[Content]) -> dict[str, Any]:
+    """What is remembered of the model, with the features of its widest layer in any part; nothing where none knows."""
+    about = [part.options.get("model") or {} for part in parts]
+    known = [told["features"] for told in about if told.get("features") is not None]
+    return {"model": about[0] | {"features": max(known)}} if known else {}
 
 
 def _with_names_in_common(parts: Sequence[C]) -> Sequence[C]:

@@ -31,7 +31,7 @@ class ModelSummary:
         family: architecture family or type, as its framework names it; None in files of before it was recorded.
         layers: number of layers compared.
         parameters: number of parameters; None likewise.
-        features: of the widest layer compared; None likewise.
+        features: of the widest layer compared, as pooled; NaN likewise, and `Summary.reasons` says so.
         accuracy: on the labels; None without labels that are classes of the head.
         block_verdict: `none`, `weak` or `strong`.
         block_share: share of the layers that lie in blocks of that verdict.
@@ -45,7 +45,7 @@ class ModelSummary:
     family: str | None
     layers: int
     parameters: int | None
-    features: int | None
+    features: float
     accuracy: float | None
     block_verdict: str
     block_share: float
@@ -61,9 +61,14 @@ class Summary(Result):
 
     Attributes:
         models: one row a model, in the order of the comparison.
+        reasons: for each figure that is missing of a model, by its name, why.
     """
 
     models: list[ModelSummary]
+    reasons: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reasons", _reasons(self.models))
 
     def table_rows(self) -> tuple[Sequence[Any], type]:
         return self.models, ModelSummary
@@ -104,13 +109,25 @@ class Summary(Result):
         return [math.nan if value is None else float(value) for value in held]
 
     def __repr__(self) -> str:
-        header = ["model", "family", "layers", "parameters", "accuracy", "blocks", "in blocks", "PC1", "dimension"]
+        header = [
+            "model",
+            "family",
+            "layers",
+            "parameters",
+            "widest",
+            "accuracy",
+            "blocks",
+            "in blocks",
+            "PC1",
+            "dimension",
+        ]
         rows = [
             (
                 for_terminal(model.name),
                 "-" if model.family is None else for_terminal(model.family),
                 model.layers,
                 "-" if model.parameters is None else f"{model.parameters:,}",
+                "-" if math.isnan(model.features) else f"{model.features:,}",
                 "-" if model.accuracy is None else f"{model.accuracy:.1%}",
                 model.block_verdict,
                 f"{model.block_share:.0%}",
@@ -121,7 +138,20 @@ class Summary(Result):
             )
             for model in self.models
         ]
-        return text_table(rows, [*header, "neighbours", *map(for_terminal, self._factors())])
+        table = text_table(rows, [*header, "dimension", "neighbours", *map(for_terminal, self._factors())])
+        return "\n".join([table, *(f"({name}: {reason})" for name, reason in self.reasons.items())])
+
+
+def _reasons(models: Sequence[ModelSummary]) -> dict[str, str]:
+    """Why figures are missing."""
+    unrecorded = "not recorded when {} was represented, by an earlier version: represent it again"
+    unlabelled = "{} has no labels that are classes of its head"
+    missing = {
+        "parameters": (unrecorded, [model.name for model in models if model.parameters is None]),
+        "features": (unrecorded, [model.name for model in models if math.isnan(model.features)]),
+        "accuracy": (unlabelled, [model.name for model in models if model.accuracy is None]),
+    }
+    return {figure: why.format(listed(names, 4)) for figure, (why, names) in missing.items() if names}
 
 
 def summarise(
@@ -142,7 +172,7 @@ def summarise(
         family=about.get("family"),
         layers=len(representation.layers),
         parameters=about.get("parameters"),
-        features=about.get("features"),
+        features=math.nan if about.get("features") is None else int(about["features"]),
         accuracy=representation.accuracy,
         block_verdict=blocks.verdict,
         block_share=sum(len(block) for block in blocks.blocks) / len(representation.layers),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -55,4 +59,45 @@ def test_a_file_without_a_record_of_its_model_has_no_family(comparison: cka.Comp
     options = {key: value for key, value in old.options.items() if key != "model"}
     row = cka.Comparison([type(old)(**{**vars(old), "options": options})]).summary().models[0]
     assert (row.family, row.parameters) == (None, None)
+    assert math.isnan(row.features)
     assert row.layers == len(old.layers)
+
+
+def test_the_widest_layer_is_recorded_with_what_its_gram_matrix_is_made_of() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 3))
+    x = torch.randn(64, 3, 6, 6)
+    widths = {}
+    for pooling in ("flatten", "mean"):
+        model = cka.represent(net, x, granularity="module", layers=["0", "1", "3"], pooling=pooling, progress=False)
+        widths[pooling] = cka.Comparison([model]).summary().models[0].features
+    assert widths == {"flatten": 8 * 36, "mean": 8}
+
+
+def test_a_file_of_an_earlier_version_has_no_width_and_says_why(comparison: cka.Comparison) -> None:
+    old = comparison["w8"]
+    about = {key: value for key, value in old.options["model"].items() if key != "features"}
+    summary = cka.Comparison([replace(old, options={**old.options, "model": about}), comparison["w32"]]).summary()
+    assert math.isnan(summary.models[0].features)
+    assert summary.models[1].features == 32
+    assert list(summary.reasons) == ["features"]
+    assert "not recorded when w8 was represented, by an earlier version" in repr(summary)
+    assert math.isnan(summary.to_frame()["features"][0])
+    plain = json.loads(json.dumps(summary.to_dict(), allow_nan=False))
+    assert plain["models"][0]["features"] is None
+    assert "features" in plain["reasons"]
+    assert summary.relate("features", "layers").n == 1
+
+
+def test_shards_of_unlike_width_are_parts_of_one_run(comparison: cka.Comparison) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    x = torch.randn(64, 6)
+    parts = [cka.represent({"net": net}, x, batch_size=16, shard=(i, 2), progress=False) for i in (0, 1)]
+    assert parts[0].options["model"]["features"] == 8
+    about = parts[1].options["model"]
+    wide = replace(parts[1], options=parts[1].options | {"model": about | {"features": 12}})
+    assert cka.Representation.merge([parts[0], wide]).options["model"]["features"] == 12
+    known = {key: value for key, value in about.items() if key != "features"}
+    unknown = replace(parts[1], options=parts[1].options | {"model": known})
+    assert cka.Representation.merge([parts[0], unknown]).options["model"]["features"] == 8
