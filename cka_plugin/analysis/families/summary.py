@@ -109,18 +109,7 @@ class Summary(Result):
         return [math.nan if value is None else float(value) for value in held]
 
     def __repr__(self) -> str:
-        header = [
-            "model",
-            "family",
-            "layers",
-            "parameters",
-            "widest",
-            "accuracy",
-            "blocks",
-            "in blocks",
-            "PC1",
-            "dimension",
-        ]
+        header = ["model", "family", "layers", "parameters", "widest", "accuracy", "blocks", "in blocks", "PC1"]
         rows = [
             (
                 for_terminal(model.name),
