@@ -91,6 +91,14 @@ def colours() -> Colormap:
     return colormaps[COLOURS].with_extremes(bad=(1.0, 1.0, 1.0, 0.0))
 
 
+def on_white() -> Colormap:
+    """The colours for lines and points on a white page, without the light end."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(colormaps[COLOURS](np.linspace(0.0, 0.86, 256)), name="on_white")
+
+
 def draw_cells(axes: Axes, matrix: Floats, scale: Scale) -> AxesImage:
     """Draw a matrix, its first row at the bottom; what has no similarity is hatched."""
     shown = np.ma.masked_invalid(matrix)

@@ -23,6 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 WIDTHS = {"column": 3.25, "text": 6.75}  # inches
+_WIDE = 4.5  # inches, and more: a picture over the whole width
 DPI = 300
 TEXT, SMALL = 7.0, 6.0  # points: labels, and the names along axes; no text is smaller
 LETTER = 0.55  # mean width of a letter of DejaVu Sans, in its size
@@ -120,19 +121,20 @@ def new_figure(width: float, height: float) -> Figure:
     return Picture(figsize=(width, height), layout="constrained", dpi=DPI)
 
 
-def axes_in(frame: Frame, default: str, height: float) -> tuple[Figure, Axes]:
+def axes_in(frame: Frame, default: str, height: float, wide: float | None = None) -> tuple[Figure, Axes]:
     """The axes given, or those of a new figure, with the title over them.
 
     Args:
         frame: what was given.
         default: width of a new figure.
         height: its height as a multiple of its width.
+        wide: the same where it is wider than one column; by default no other.
     """
     from matplotlib.figure import Figure
 
     if frame.ax is None:
         width = frame.inches(default)
-        figure = new_figure(width, height * width)
+        figure = new_figure(width, (height if wide is None or width < _WIDE else wide) * width)
         titled(figure, frame)
         return figure, figure.add_subplot()
     found = frame.ax.get_figure(root=True)
@@ -161,10 +163,25 @@ def cut_to_height(figure: Figure, frame: Frame) -> None:
     figure.set_figheight(min(needed / figure.dpi + 0.1, float(figure.get_figheight())))
 
 
+def legend_above(axes: Axes) -> None:
+    """The legend over the axes, where it hides nothing, in as many columns as fit."""
+    handles, names = axes.get_legend_handles_labels()
+    if not names:
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    room = float(axes.bbox.width) / figure.dpi * 72
+    each = max(len(name.replace("\\", "")) for name in names) * SMALL * LETTER + 5 * SMALL
+    columns = min(len(names), max(1, int(room / each)))
+    axes.legend(
+        handles, names, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.3, ncols=columns, columnspacing=1.2
+    )
+
+
 def wrapped(text: str, width: float, size: float = TEXT) -> str:
     """A text in lines that fit a width in inches, harmless to matplotlib."""
     letters = max(12, int(width * 72 / (size * LETTER)))
-    return "\n".join(for_plot(line) for line in textwrap.wrap(text, letters)) if text else ""
+    return "\n".join(for_plot(line) for part in text.split("\n") for line in textwrap.wrap(part, letters))
 
 
 def elided(name: str, most: int = 28) -> str:
