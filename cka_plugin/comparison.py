@@ -628,9 +628,10 @@ class Comparison:
     ) -> Figure:
         """A picture of what was found, for a notebook or a paper.
 
-        `heatmap` (of a pair), `grid` (of all models); by default the heatmap of a pair, or the grid where more than two
-        models are compared and none is named. Each kind's own options stand with its function in
-        `cka_plugin.report.plots`.
+        Of a pair: `heatmap`, `depth` (similarity along depth with levels), `correspondence` (best matches as lines). Of
+        one model: `blocks` (its block structure and the cause). Of all: `grid` (of heatmaps), `models` (clustered),
+        `model_map`. By default the heatmap of a pair, or the grid where more than two models are compared and none is
+        named. Each kind has a function of its name in `cka_plugin.report.plots`, where its options stand.
 
         Args:
             kind: of picture. A model's name in its place is taken for `a`, and the heatmap is drawn.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -154,13 +154,15 @@ def cut_to_height(figure: Figure, frame: Frame) -> None:
     """Take away what is empty above and below panels of a fixed shape, in a figure of its own."""
     if frame.ax is not None:
         return
+    for _ in range(2):  # what is laid out anew in a lower figure may need less again
+        figure.draw_without_rendering()
+        drawn = [axes.get_tightbbox() for axes in figure.axes]
+        needed = max(box.y1 for box in drawn if box) - min(box.y0 for box in drawn if box)
+        if frame.title:
+            title = figure._suptitle  # type: ignore[attr-defined]
+            needed += title.get_window_extent().height + 0.05 * figure.dpi
+        figure.set_figheight(min(needed / figure.dpi + 0.1, float(figure.get_figheight())))
     figure.draw_without_rendering()
-    drawn = [axes.get_tightbbox() for axes in figure.axes]
-    needed = max(box.y1 for box in drawn if box) - min(box.y0 for box in drawn if box)
-    if frame.title:
-        title = figure._suptitle  # type: ignore[attr-defined]
-        needed += title.get_window_extent().height + 0.05 * figure.dpi
-    figure.set_figheight(min(needed / figure.dpi + 0.1, float(figure.get_figheight())))
 
 
 def legend_above(axes: Axes) -> None:
@@ -189,26 +191,48 @@ def elided(name: str, most: int = 28) -> str:
 
     Example:
         >>> elided("encoder.blocks.11.attention.self.query.projection", 24)
-        'encoder.blo…y.projection'
+        'encoder.bloc….projection'
     """
-    if len(name) <= most:
-        return for_plot(name)
-    head = (most - 1) // 2
-    return for_plot(f"{name[:head]}…{name[-(most - 1 - head) :]}")
+    return for_plot(_cut(name, most, 0.5))
 
 
-def abbreviated(path: str, most: int = 28) -> str:
-    """A long dotted name with its parts cut to their first letters, from the left, until it fits; numbers stay.
+def distinct(names: Sequence[str], most: int = 28) -> list[str]:
+    """Long names, each without a part that does not tell them apart, harmless to matplotlib.
 
     Example:
-        >>> abbreviated("encoder.layers.11.attention.self.query", 24)
-        'e.l.11.a.self.query'
-        >>> abbreviated("stages.2.blocks.0")
-        'stages.2.blocks.0'
+        >>> distinct(["vit_small_patch16_224.augreg_in21k", "vit_small_patch32_224.augreg_in21k"], 20)
+        ['vit_small_patch1…n21k', 'vit_small_patch3…n21k']
     """
+    for letters in range(most, max(map(len, names), default=0) + 1):
+        for share in (0.5, 0.8, 0.2):
+            cut = [_cut(name, letters, share) for name in names]
+            if len(set(cut)) == len(set(names)):
+                return [for_plot(name) for name in cut]
+    return [for_plot(name) for name in names]
+
+
+def abbreviated(paths: Sequence[str], most: int = 28) -> list[str]:
+    """Long dotted names with parts cut to their first letters, from the left, until they fit; numbers stay.
+
+    Example:
+        >>> abbreviated(["encoder.layers.11.attention.self.query", "stages.2.blocks.0"], 24)
+        ['e.l.11.a.self.query', 'stages.2.blocks.0']
+    """
+    return distinct([_initials(path, most) for path in paths], most)
+
+
+def _initials(path: str, most: int) -> str:
     parts = path.split(".")
     for place, part in enumerate(parts[:-1]):
         if len(".".join(parts)) <= most:
             break
         parts[place] = part if part.isdigit() else part[:1]
-    return elided(".".join(parts), most)
+    return ".".join(parts)
+
+
+def _cut(name: str, most: int, share: float) -> str:
+    """A name of at most so many letters, of which this share are of its beginning and the rest of its end."""
+    if len(name) <= most:
+        return name
+    head = round(share * (most - 1))
+    return f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from cka_plugin.core import Floats
 from cka_plugin.report.plots.colour_scale import draw_cells, scale_of
-from cka_plugin.report.plots.frame import DEFAULT, LETTER, TEXT, Frame, elided, new_figure, styled, titled
+from cka_plugin.report.plots.frame import DEFAULT, LETTER, TEXT, Frame, distinct, new_figure, styled, titled
 from cka_plugin.report.plots.layer_axis import NamedLayer, mark_stages, name_layers
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def grid(
     matrices = {(i, j): np.asarray(matrix(i, j)) for i in range(count) for j in range(i + 1)}
     scale = scale_of(list(matrices.values()), limits)
     cells = figure.add_gridspec(count, count)
-    shown = [elided(name, _NAME) for name in names]
+    shown = distinct(names, _NAME)
     named = count <= _WITH_LAYERS
     side = 0.9 * (width * 72 - (85 if named else 20)) / count  # points of a panel, about
     along = max(map(len, shown)) * TEXT * LETTER <= side  # whether names fit beside the panels

@@ -71,7 +71,7 @@ def name_layers(axes: Axes, side: str, layers: Sequence[NamedLayer], most: int =
         layers: without any, nothing is written.
         most: letters of a name; longer ones are abbreviated.
     """
-    names = [abbreviated(layer.name, most) for layer in layers]
+    names = abbreviated([layer.name for layer in layers], most)
     axis = axes.xaxis if side == "x" else axes.yaxis
     if not names:
         axis.set_ticks([])

@@ -9,7 +9,7 @@ import numpy as np
 
 from cka_plugin.core import Floats
 from cka_plugin.report.plots.colour_scale import draw_cells, scale_of
-from cka_plugin.report.plots.frame import BLUE, DEFAULT, SMALL, Frame, axes_in, cut_to_height, elided, styled
+from cka_plugin.report.plots.frame import BLUE, DEFAULT, SMALL, Frame, axes_in, cut_to_height, distinct, styled
 from cka_plugin.report.plots.placing import name_points
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def models(
         >>> alike = np.array([[1.0, 0.2, 0.9], [0.2, 1.0, 0.3], [0.9, 0.3, 1.0]])
         >>> figure = models(alike, ["a", "b", "c"])
         >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
-        ['b', 'a', 'c']
+        ['b', 'c', 'a']
     """
     count = _count(similarity, names, "models")
     angles = angles_of(similarity)
@@ -61,7 +61,7 @@ def models(
     matrix = np.asarray(similarity)[np.ix_(order, order)]
     scale = scale_of([matrix], limits)
     image = draw_cells(axes, matrix, scale)
-    shown = [elided(names[place], 24) for place in order]
+    shown = distinct([names[place] for place in order], 24)
     axes.set_xticks(range(count), shown, rotation=90)
     axes.set_yticks(range(count), shown)
     if count <= _WRITTEN:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cka_plugin.report.plots.frame import SMALL, elided
+from cka_plugin.report.plots.frame import SMALL, distinct
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,10 +40,8 @@ def name_points(axes: Axes, x: Sequence[float], y: Sequence[float], names: Seque
     inside = axes.get_window_extent(renderer)
     places = axes.transData.transform(np.column_stack([x, y]))
     taken: list[Bbox] = [Bbox.from_bounds(px - 2 * point, py - 2 * point, 4 * point, 4 * point) for px, py in places]
-    for (px, py), at_x, at_y, name in zip(places, x, y, names, strict=True):
-        text = axes.annotate(
-            elided(name, most), (at_x, at_y), (0, 0), textcoords="offset points", fontsize=SMALL, va="center"
-        )
+    for (px, py), at_x, at_y, name in zip(places, x, y, distinct(names, most), strict=True):
+        text = axes.annotate(name, (at_x, at_y), (0, 0), textcoords="offset points", fontsize=SMALL, va="center")
         box = text.get_window_extent(renderer)
         found = _free(np.array([px, py]), (box.width, box.height), taken, inside, point)
         if found is None:
