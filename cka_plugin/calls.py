@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cka_plugin.comparison import KIND, Comparison
+from cka_plugin.engine.beside import with_inputs
 from cka_plugin.engine.over_data import over_data
 from cka_plugin.models import names as models
 from cka_plugin.options import Options
@@ -46,6 +47,7 @@ def compare(
     model_kwargs: Mapping[str, Any] | None = None,
     layers: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
     part: str | Mapping[str, str] | None = None,
+    levels: bool = False,
 ) -> Comparison:
     """Compare the representations of any number of models, layer by layer, on the same data.
 
@@ -99,6 +101,9 @@ def compare(
         part: compare only the layers of this part of the model, a dotted path such as `unet`: the whole runs, and the
             layers go by the names that they have in the part. Where the whole has no forward pass of its own (a
             pipeline), the part runs alone. One for all, or a mapping by name.
+        levels: run an untrained copy of each model beside it, and keep the inputs, for Comparison.levels: each model
+            costs two forward passes, which is said before they run. The copies are kept in saved files, and are no
+            models of the comparison.
 
     Returns:
         A `Comparison`: `.matrix()`, `.interval()`, `.correspondence()`, `.plot()`, `.save()`, ...
@@ -129,9 +134,12 @@ def compare(
         ran = over_data(live, data, options, next(iter(made.values()), None))
         made.update({representation.name: representation for representation in ran})
     else:
-        unused = ["data"] * (data is not None) + options.in_vain(next(iter(made.values())).options)
+        used = levels and data is not None
+        unused = ["data"] * (data is not None and not used) + options.in_vain(next(iter(made.values())).options)
         if unused:
             warn(f"{', '.join(unused)}: not used, as all models are saved representations")
+        if used:
+            made = {name: with_inputs(representation, data) for name, representation in made.items()}
     call = call_of(pairs, data if live else None, options)
     return Comparison([made[name] for name, _ in pairs], estimator, match, max_memory, data if live else None, call)
 
@@ -170,6 +178,7 @@ def represent(
     model_kwargs: Mapping[str, Any] | None = None,
     layers: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
     part: str | Mapping[str, str] | None = None,
+    levels: bool = False,
 ) -> Representation:
     """Run one model over data, and keep what comparisons need: save it, compare it with others now or next year.
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.families import Summary
     from cka_plugin.analysis.levels.calibrated import Calibrated
     from cka_plugin.analysis.levels.chance import ChanceLevel
+    from cka_plugin.analysis.levels.result import Levels
     from cka_plugin.analysis.measures.representations import Measured
     from cka_plugin.analysis.statistics.permutation import PermutationTest
 
@@ -287,6 +288,66 @@ class Comparison:
         chance = self.chance(first.name, second.name, draws, seed, measure, **options)
         return calibrated(chance, (first.name, second.name), (first.layer_names, second.layer_names))
 
+    def levels(
+        self,
+        a: str | None = None,
+        b: str | None = None,
+        *,
+        data: Any = None,
+        measure: str = "mutual_knn",
+        draws: int = 199,
+        seed: int = 0,
+        level: float = 0.95,
+        fraction: float = 0.05,
+    ) -> Levels:
+        """What the similarity of two models is held against, layer by layer: chance, architecture, data, few examples.
+
+        For each layer of `a` its best match in `b`: CKA with its interval, what the best of unrelated layers reaches,
+        the same between untrained copies, CKA with inputs and labels, first components, CKA without the examples that
+        dominate these, and a second measure. CKA is the unbiased one, whatever the comparison's.
+
+        Args:
+            a: one model; without both, the pair where two models are compared.
+            b: the other.
+            data: what the comparison was made on; read again for the inputs, where these were not kept.
+            measure: the second one: `mutual_knn`, `rsa`, `bures` (slow), or one registered by `register_measure`.
+            draws: permutations of the level of chance.
+            seed: of the draws.
+            level: of the intervals.
+            fraction: of the examples that is left out, the most dominant of each model.
+
+        Returns:
+            A `Levels`: `.layers`, `.sentence`, `.missing` (what could not be had, and why), `.to_frame()`. Untrained
+            copies, and inputs without `data`, are those of `compare(..., levels=True)`.
+
+        Raises:
+            ValueError: one model alone; no such measure; fewer than 19 draws; other data.
+
+        Example:
+            >>> import torch, cka_plugin as cka
+            >>> from torch import nn
+            >>> nets = {name: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)) for name in "ab"}
+            >>> x = torch.randn(200, 8)
+            >>> comparison = cka.compare(nets, data=x, batch_size=20, levels=True, progress=False)
+            >>> found = comparison.levels("a", "b")
+            >>> found.missing, list(found.to_frame()["layer"])
+            ({'labels': 'the data had no labels'}, ['stem', 'head'])
+        """
+        from cka_plugin.analysis.levels.of_pair import Asked, levels
+        from cka_plugin.engine.beside import with_inputs
+
+        first, second = self.pair(a, b)
+        if first == second:
+            raise ValueError(f"levels are of two models; given {first} alone: compare it with another")
+        model = self[first] if data is None else with_inputs(self[first], data)
+        asked = Asked(measure, draws, seed, level, fraction)
+        return levels(model, self[second], asked, (self._block(first), self._block(second)), self._setting("unbiased"))
+
+    def _block(self, name: str) -> range | None:
+        """The layers of a model's largest block, where it has one."""
+        blocks = self.block_structure(name).blocks
+        return range(blocks[0].start, blocks[0].stop) if blocks else None
+
     def label_similarity(self, name: str | None = None, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
         """CKA of every layer of a model with the pseudo-layer `labels`: two examples are alike where classes are.
 
@@ -320,10 +381,10 @@ class Comparison:
             ValueError: other data, or examples that are not numbers of one shape (texts, images of several sizes).
         """
         from cka_plugin.analysis.grams import cka_sums
-        from cka_plugin.experiments.inputs import input_vectors
+        from cka_plugin.engine.inputs import inputs_like
 
         model = self[self.names[0] if name is None else name]
-        return _column(cka_sums(model, input_vectors(data, model)), level)
+        return _column(cka_sums(model, inputs_like(data, model)), level)
 
     def within_classes(self, a: str | None = None, b: str | None = None) -> Floats:
         """CKA within classes: what layers share beyond telling the classes apart. Like `matrix()`.
@@ -366,11 +427,7 @@ class Comparison:
 
         first, second = self.pair(a, b)
         chosen = [self[first]] if first == second else [self[first], self[second]]
-        inside: list[range | None] = []
-        for model in chosen:
-            blocks = self.block_structure(model.name).blocks
-            inside.append(range(blocks[0].start, blocks[0].stop) if blocks else None)
-        return without_dominant_examples(chosen, inside, fractions)
+        return without_dominant_examples(chosen, [self._block(model.name) for model in chosen], fractions)
 
     def block_structure(self, name: str | None = None) -> BlockStructure:
         """Whether a model has the block structure, where, and why; see `cka_plugin.analysis.blocks.detector`.
@@ -713,13 +770,11 @@ class Comparison:
         asked = Asked(self.data if data is None else data, examples, details, mapping, restrict, again)
         return write(gather(self, asked), path)
 
-    def _setting(self) -> str:
+    def _setting(self, estimator: str | None = None) -> str:
         """Which CKA, on what: there are a dozen, and some depend on n."""
         first = self[self.names[0]]
-        return (
-            f"{first.options.get('kernel', 'linear')} CKA, {self.estimator}; {first.n_examples:,} examples in "
-            f"minibatches of {first.batch_sizes[0]}"
-        )
+        which = f"{first.options.get('kernel', 'linear')} CKA, {estimator or self.estimator}"
+        return f"{which}; {first.n_examples:,} examples in minibatches of {first.batch_sizes[0]}"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one `.safetensors` file with all representations, atomically; `cka_plugin.load` reads it."""

@@ -288,6 +288,10 @@ class Options:
         by_name=True,
     )
 
+    levels: bool = option(
+        False, "run an untrained copy of each model beside it, and keep the inputs, for Comparison.levels", _anything
+    )
+
     def __post_init__(self) -> None:
         for each in fields(self):
             each.metadata["check"](each.name, getattr(self, each.name))
@@ -322,7 +326,7 @@ class Options:
         Args:
             recorded: options of a saved representation.
         """
-        used = ("estimator", "match", "max_memory", "progress", "layers")
+        used = ("estimator", "match", "max_memory", "progress", "layers", "levels")
         given = []
         for each in fields(self):
             value = getattr(self, each.name)

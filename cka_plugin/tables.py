@@ -89,8 +89,8 @@ def short(value: object) -> str:
     return str(value)
 
 
-def text_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
-    """Rows under a header in columns; what is a number in every row stands to the right.
+def text_table(rows: Sequence[Sequence[object]], header: Sequence[str], right: Sequence[int] = ()) -> str:
+    """Rows under a header in columns; what is a number in every row stands to the right, and the columns of `right`.
 
     Example:
         >>> print(text_table([["cat", 0.5], ["horse", 0.25]], ["class", "accuracy"]))
@@ -101,7 +101,7 @@ def text_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
     cells = [[for_terminal(short(value)) for value in row] for row in [header, *rows]]
     widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
     numeric = [
-        bool(rows) and all(isinstance(row[column], int | float | np.number) for row in rows)
+        column in right or (bool(rows) and all(isinstance(row[column], int | float | np.number) for row in rows))
         for column in range(len(header))
     ]
     return "\n".join(

@@ -25,6 +25,10 @@ MappingOption = Annotated[
         help="how heads' classes correspond to the labels: names, or a JSON file {model: {class of its head: class}}",
     ),
 ]
+MeasureOption = Annotated[
+    str | None,
+    typer.Option("--measure", help="cka, mutual_knn, rsa or bures (slow); with --levels the second measure"),
+]
 RestrictOption = Annotated[
     bool, typer.Option("--restrict", help="choose among the mapped classes only; else any other counts as wrong")
 ]
@@ -44,17 +48,21 @@ def compare(
     examples: ExamplesOption = False,
     mapping: MappingOption = None,
     restrict: RestrictOption = False,
+    measure: MeasureOption = None,
     as_json: JsonOption = False,
     **options: Any,
 ) -> None:
     """Compare models layer by layer on the same data."""
     import cka_plugin
-    from cka_plugin.cli.present import View, present, read_mapping
+    from cka_plugin.cli.present import View, check_measure, present, read_mapping
     from cka_plugin.engine.ranks import world
 
     for path in (save, plot):
         check_writable(path)
-    view = View(plot, blocks, errors, read_mapping(mapping), restrict, as_json, examples)
+    mapped, by, levels = read_mapping(mapping), check_measure(measure), options["levels"]
+    view = View(plot, blocks, errors, mapped, restrict, as_json, examples, levels, measure=by)
+    if levels:
+        _check_levels(models, options)
     if errors:
         _check_errors(models, data, options)
     comparison = cka_plugin.compare(*models, data=data, **options)
@@ -63,6 +71,14 @@ def compare(
     if save is not None:
         comparison.save(save)
     present(comparison, view)
+
+
+def _check_levels(models: list[str], options: dict[str, Any]) -> None:
+    """Raise, before any model runs, where there is one model."""
+    from cka_plugin.models.names import named
+
+    if len(named(models, options["part"])) < 2:
+        raise ValueError(f"--levels holds two or more models against one another; given {models[0]} alone")
 
 
 def _check_errors(models: list[str], data: str | None, options: dict[str, Any]) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cka_plugin.adapters.base import Layer
+from cka_plugin.analysis.levels.result import Levels, wrapped
+from cka_plugin.analysis.measures.registry import dependence_of
+from cka_plugin.cli.measured import Measured
 from cka_plugin.cli.messages import say
 from cka_plugin.comparison import Comparison
 from cka_plugin.core import MIN_MINIBATCHES
@@ -74,10 +77,7 @@ def show_layers(layers: Sequence[Layer], described: str, rows: Mapping[str, str]
 def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
     """For each layer of one model the most similar one of another, CKA and interval; `=`: ties, `?`: not known."""
     found = comparison.correspondence(a, b)
-    shown = {
-        layer.name: shown_name(told)
-        for layer, told in zip(comparison[b].layers, comparison[b].shown_layers, strict=True)
-    }
+    shown = shown_names(comparison[b])
     rows = []
     for layer, match in zip(comparison[a].shown_layers, found.matches, strict=True):
         best = "-" if match.match is None else shown[match.match] + MARKS.get(match.verdict, "")
@@ -103,10 +103,51 @@ def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
         say(f"?: inconclusive. {sentence}")
 
 
-def show_comparison(comparison: Comparison) -> None:
-    """A comparison: the first model with each other one, and all models with each other where there are several."""
+def show_measure(comparison: Comparison, found: Measured) -> None:
+    """For each layer of one model the most similar layer of another by a measure, and what it reaches by chance."""
+    a, b = found.best.names
+    shown = shown_names(comparison[a]), shown_names(comparison[b])
+    rows = [
+        (
+            shown[0][row.layer],
+            "-" if row.match is None else shown[1][row.match],
+            number(row.cka),
+            "-" if row.match is None else interval(*found.interval_of(row.layer, row.match)),
+            number(row.chance),
+        )
+        for row in found.best.matches
+    ]
+    header = [f"layer of {a}", f"most similar of {b}", found.measure, "95% interval", "chance"]
+    show_table(header, rows, title=f"{a} and {b}", right=(2, 4))
+    for line in wrapped(
+        f"chance: what the best of as many unrelated layers reaches in 1 draw of 20 (of {found.best.chance.draws}). "
+        f"{found.measure}: {dependence_of(found.measure)}; here n = {comparison[a].batch_sizes[0]}."
+    ):
+        say(line)
+
+
+def shown_names(model: Representation) -> dict[str, str]:
+    """What tables say for each layer of a model, by its common name."""
+    return {layer.name: shown_name(told) for layer, told in zip(model.layers, model.shown_layers, strict=True)}
+
+
+def show_comparison(
+    comparison: Comparison, levels: Sequence[Levels] | None = None, measured: Sequence[Measured] | None = None
+) -> None:
+    """A comparison: the first model with each other one, and all models with each other where there are several.
+
+    Args:
+        comparison: it.
+        levels: shown in place of the correspondence of layers, where they were asked for.
+        measured: likewise, by another measure than CKA.
+    """
     first, *others = comparison.names
-    for other in others or [first]:
+    for found in levels or []:
+        say(found)
+        print()
+    for by_measure in measured or []:
+        show_measure(comparison, by_measure)
+    for other in (others or [first]) if levels is None and measured is None else []:
         show_correspondence(comparison, first, other)
     if len(others) > 1:
         table = comparison.models()

@@ -120,6 +120,9 @@ SPELLED = {
     "pretrained": Spelling(bool, ("--untrained",), _negated, "bare architectures, without pretrained weights"),
     "progress": Spelling(bool, ("--quiet", "-q"), _negated, "no progress bar"),
     "max_memory": Spelling(str),
+    "levels": Spelling(
+        bool, ("--levels",), help="hold similarity against an untrained copy of each model (run too), inputs and labels"
+    ),
     "checkpoint_dir": Spelling(Path | None),
     "shard": Spelling(
         str | None, (), _or_none(parse_shard), "I/N: every N-th minibatch from the I-th (counted from 0)"

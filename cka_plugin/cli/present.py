@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cka_plugin.analysis.measures.registry import CKA, measure_of
 from cka_plugin.cli.app import print_json
 from cka_plugin.cli.console import show_comparison, show_representation
+from cka_plugin.cli.measured import by_measure
 from cka_plugin.cli.messages import one_line, say
 from cka_plugin.comparison import Comparison
 from cka_plugin.representation import Representation
@@ -29,6 +31,9 @@ class View:
         restrict: let mapped models choose among the mapped classes only.
         as_json: print JSON.
         examples: which examples the first model and each other place most differently.
+        levels: hold the similarity of the first model and each other against its levels.
+        data: read again for the inputs, where these were not kept.
+        measure: of similarity, in place of CKA; the second one of levels.
     """
 
     plot: Path | None = None
@@ -38,6 +43,21 @@ class View:
     restrict: bool = False
     as_json: bool = False
     examples: bool = False
+    levels: bool = False
+    data: str | None = None
+    measure: str | None = None
+
+
+def check_measure(measure: str | None) -> str | None:
+    """The measure asked for; None where it is CKA, which is what is shown without.
+
+    Raises:
+        ValueError: there is no such measure.
+    """
+    if measure in (None, CKA):
+        return None
+    measure_of(measure, {})
+    return measure
 
 
 def read_mapping(text: str | None) -> Any:
@@ -93,6 +113,14 @@ def present(comparison: Comparison, view: View) -> None:
     rules = {"mapping": view.mapping, "restrict": view.restrict}
     mistakes = [attempt(comparison.errors, first, name, **rules) for name in others if view.errors]
     placed = [attempt(comparison.examples, first, name) for name in others if view.examples]
+    levels = measured = None
+    if view.levels:
+        measure = {} if view.measure is None else {"measure": view.measure}
+        made = [attempt(comparison.levels, first, name, data=view.data, **measure) for name in others or [first]]
+        levels = [found for found in made if found is not None]
+    elif view.measure is not None:
+        by = [attempt(by_measure, comparison, first, name, view.measure) for name in others or [first]]
+        measured = [found for found in by if found is not None]
     if view.as_json:
         result = comparison.to_dict()
         result["correspondence"] = [
@@ -104,9 +132,13 @@ def present(comparison: Comparison, view: View) -> None:
             result["errors"] = [found.to_dict() for found in mistakes if found is not None]
         if view.examples:
             result["examples_placed"] = [found.to_dict() for found in placed if found is not None]
+        if levels is not None:
+            result["levels"] = [found.to_dict() for found in levels]
+        if measured is not None:
+            result["measured"] = [found.to_dict() for found in measured]
         print_json(result)
     else:
-        show_comparison(comparison)
+        show_comparison(comparison, levels, measured)
         for name, structure in blocks.items():
             if structure is not None:
                 say(f"\n{name}. {structure!r}")

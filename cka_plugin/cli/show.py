@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from cka_plugin.cli.app import JsonOption, app, check_writable
-from cka_plugin.cli.compare import BlocksOption, ErrorsOption, ExamplesOption, MappingOption, PlotOption, RestrictOption
+from cka_plugin.cli.compare import (
+    BlocksOption,
+    ErrorsOption,
+    ExamplesOption,
+    MappingOption,
+    MeasureOption,
+    PlotOption,
+    RestrictOption,
+)
 
 
 @app.command()
@@ -20,18 +28,26 @@ def show(
     examples: ExamplesOption = False,
     mapping: MappingOption = None,
     restrict: RestrictOption = False,
+    levels: Annotated[
+        bool, typer.Option("--levels", help="hold similarity against untrained copies, inputs, labels and chance")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option(help="for --levels of a file without inputs: what it was made on, to be read again")
+    ] = None,
+    measure: MeasureOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a saved comparison as `compare` did, or what a saved representation is of."""
     import cka_plugin
-    from cka_plugin.cli.present import View, present, present_representation, read_mapping
+    from cka_plugin.cli.present import View, check_measure, present, present_representation, read_mapping
     from cka_plugin.representation import Representation
 
     check_writable(plot)
     found = cka_plugin.load(file)
     if isinstance(found, Representation):
-        if plot is None and not (blocks or errors or examples):
+        if plot is None and not (blocks or errors or examples or levels or measure):
             present_representation(found, as_json)
             return
         found = cka_plugin.Comparison([found], found.options.get("estimator", "unbiased"))
-    present(found, View(plot, blocks, errors, read_mapping(mapping), restrict, as_json, examples))
+    mapped, by = read_mapping(mapping), check_measure(measure)
+    present(found, View(plot, blocks, errors, mapped, restrict, as_json, examples, levels, data, by))

@@ -10,16 +10,22 @@ import numpy.typing as npt
 from cka_plugin.adapters import Layer
 from cka_plugin.capture.captured import Captured
 from cka_plugin.data import Batch, Source, label_numbers
-from cka_plugin.models.subject import Subject
 from cka_plugin.representation import Minibatch, Representation, ScaleKeeper, find_problems
 from cka_plugin.storage.vectors import VectorStore
 
 
 class Builder:
-    """Collects what one model leaves of each minibatch into its Representation."""
+    """Collects what one model leaves of each minibatch into its Representation.
 
-    def __init__(self, subject: Subject, store: VectorStore) -> None:
-        self.subject = subject
+    Args:
+        name: of the model.
+        class_names: of its head, where they are known.
+        store: where its vectors lie.
+    """
+
+    def __init__(self, name: str, class_names: list[str] | None, store: VectorStore) -> None:
+        self.name = name
+        self.class_names = class_names
         self.store = store
         self.keeper: ScaleKeeper | None = None
         self.minibatches: list[tuple[Batch, npt.NDArray[Any], npt.NDArray[Any]]] = []
@@ -66,7 +72,7 @@ class Builder:
         labels, names = _numbered([of_rank[rank][2] for rank in ranks], source) if labelled else (None, None)
         exponents = np.zeros(len(layers), dtype=np.int64) if self.keeper is None else self.keeper.exponents
         return Representation(
-            name=self.subject.name,
+            name=self.name,
             layers=list(layers),
             minibatches=minibatches,
             example_ids=[of_rank[rank][0] for rank in ranks],
@@ -75,7 +81,7 @@ class Builder:
             exponents=exponents,
             logits=np.stack([self.logits[rank] for rank in ranks]) if scored else None,
             labels=labels,
-            class_names=self.subject.adapter.class_names(self.subject.module),
+            class_names=self.class_names,
             label_names=names,
             problems=find_problems(layers, minibatches),
             skipped=sorted({example for batch, _, _ in self.minibatches for example in batch.skipped}, key=str),

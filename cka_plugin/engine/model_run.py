@@ -34,7 +34,7 @@ class ModelRun:
         self.options = options
         self.kept = kept
         self.capture = hooked(subject, options)
-        self.builder = Builder(subject, store)
+        self.builder = Builder(subject.name, subject.adapter.class_names(subject.module), store)
 
     def __enter__(self) -> ModelRun:
         self.capture.__enter__()

@@ -9,6 +9,7 @@ from typing import Any
 
 from cka_plugin.data import ReadOptions, open_data
 from cka_plugin.engine import ranks
+from cka_plugin.engine.beside import Beside
 from cka_plugin.engine.device import choose_device
 from cka_plugin.engine.identity import identity
 from cka_plugin.engine.problems import warn_of_problems
@@ -43,6 +44,7 @@ def over_data(
             raise ValueError(
                 f"shard {options.shard}: the {size} ranks of the process group share the minibatches already"
             )
+    beside = Beside(options) if options.levels else None
     read = ReadOptions.of(options)
     if like is not None:
         read = read_like(like, read)
@@ -52,16 +54,22 @@ def over_data(
         source = ranks.source_of(open_data(data, options.labels))
         source.count(read)  # too few examples is said before any model is built or downloaded
         opened = subjects(models, options)
+        if beside is not None:
+            copies = beside.copy(opened)
+            if rank == 0:
+                beside.say_cost(opened, source, read)
+            opened = [*opened, *copies]
+        inputs = None if beside is None else beside.inputs()
         ample = options.max_memory == "auto" or budget >= AMPLE
         with freed_memory(kept=ample) if on_cpu else contextlib.nullcontext():
             if share is None:
-                return ranks.Share(run(opened, source, read, options, budget), {})
+                return ranks.Share(run(opened, source, read, options, budget, inputs), {})
             mine, quiet = replace(read, shard=share), replace(options, progress=options.progress and rank == 0)
-            made = run(opened, source, mine, quiet, budget // size)
+            made = run(opened, source, mine, quiet, budget // size, inputs)
         return ranks.Share(made, identity(opened, source, read, options))
 
     made = ranks.split(work, budget - budget // size)
     if rank == 0:
-        for representation in made:
+        for representation in made if beside is None else made[:-1]:
             warn_of_problems(representation)
-    return made
+    return made if beside is None else beside.attached(made, len(models))

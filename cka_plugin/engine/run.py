@@ -16,6 +16,7 @@ from cka_plugin.engine.checkpoints import Checkpoint, ModelCheckpoint
 from cka_plugin.engine.device import choose_device
 from cka_plugin.engine.hashes import hash_of
 from cka_plugin.engine.identity import recorded
+from cka_plugin.engine.inputs import InputGrams
 from cka_plugin.engine.model_run import ModelRun
 from cka_plugin.engine.problems import warn_of_remarks
 from cka_plugin.engine.progress import progress_bar
@@ -32,6 +33,7 @@ def run(
     read: ReadOptions,
     options: Options,
     budget: int,
+    inputs: InputGrams | None = None,
 ) -> list[Representation]:
     """Run every model over the data.
 
@@ -41,9 +43,10 @@ def run(
         read: how to read them.
         options: of the call; where `checkpoint_dir` holds an earlier run, it goes on.
         budget: bytes that vectors may take in memory, of all models together; beyond them they lie in files.
+        inputs: where given, it collects those of every minibatch.
 
     Returns:
-        One representation a model, in the order given.
+        One representation a model, in the order given, and where they were collected one of the inputs.
 
     Raises:
         RuntimeError: a model failed, or its layers could not be read.
@@ -56,7 +59,7 @@ def run(
             stack.enter_context(ModelRun(subject, options, store, its))
             for subject, its in zip(subjects, kept, strict=True)
         ]
-        at_hand = _need_not_be_read(models, source, read)
+        at_hand = [] if inputs is not None else _need_not_be_read(models, source, read)
         batches = source.batches(replace(read, finished=frozenset(at_hand)))
         stack.enter_context(contextlib.closing(batches))  # type: ignore[type-var]
         if not source.users_code:
@@ -68,11 +71,15 @@ def run(
                 bar.update(model.take(index, batch))
             if batch is not None:
                 classes.add(batch)
+                if inputs is not None:
+                    inputs.add(batch)
     if not source.any_order and (read.shard is None or read.shard[0] == 0):
         classes.warn()
     for subject in subjects:
-        warn_of_remarks(subject)
-    return [model.finish(source, read) for model in models]
+        if subject.copy_of is None:  # its copy shares the preparation
+            warn_of_remarks(subject)
+    made = [model.finish(source, read) for model in models]
+    return made if inputs is None else [*made, inputs.finish(source, dict(made[0].options), read.shard)]
 
 
 def _checkpoints(

@@ -39,6 +39,7 @@ class Subject:
         named: paths of layers that were asked for by name or path, which must run.
         missed: names and patterns of layers asked for that fitted none of its layers.
         framework: whose adapter names its layers.
+        copy_of: the name of the model that it is an untrained copy of; None for those that are compared.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Subject:
     named: frozenset[str] = frozenset()
     missed: tuple[str, ...] = ()
     framework: str = ""
+    copy_of: str | None = None
 
     @property
     def prepared(self) -> str | None:

@@ -22,6 +22,10 @@ from cka_plugin.warnings import warn
 from cka_plugin.wording import listed
 
 
+class NoUntrained(ValueError):
+    """A model whose weights nothing can set anew."""
+
+
 def untrained(model: Any, seed: int = 0) -> nn.Module:
     """The same architecture before any training: what it makes similar was not learned.
 
@@ -94,7 +98,7 @@ def _copied(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model, dict(results))
     except Exception as error:  # any class may refuse to be copied, in its own way
-        raise ValueError(
+        raise NoUntrained(
             f"untrained cannot copy {type(model).__name__} ({type(error).__name__}: {error}): build it anew without "
             "its weights, and give that model"
         ) from error
@@ -116,7 +120,7 @@ def _check_can_be_initialised(model: nn.Module) -> None:
             what = "waits for its first forward pass to make its parameters"
         else:
             continue
-        raise ValueError(f"untrained cannot initialise {where}: it {what}. Build the architecture anew, and give that")
+        raise NoUntrained(f"untrained cannot initialise {where}: it {what}. Build the architecture anew, and give that")
 
 
 def _is_quantised(parameter: Tensor) -> bool:

@@ -4,7 +4,7 @@ It may know the numbers and how large arrays are kept; not models, not data.
 """
 
 from cka_plugin.representation.classes import labels_as_classes, telling_names
-from cka_plugin.representation.content import ExampleId
+from cka_plugin.representation.content import INPUT, UNTRAINED, Content, ExampleId
 from cka_plugin.representation.files import Saved, is_saved
 from cka_plugin.representation.matching import check_comparable, differences
 from cka_plugin.representation.merging import join
@@ -14,6 +14,9 @@ from cka_plugin.representation.representation import Representation
 from cka_plugin.representation.scales import ScaleKeeper
 
 __all__ = [
+    "INPUT",
+    "UNTRAINED",
+    "Content",
     "ExampleId",
     "Minibatch",
     "Representation",

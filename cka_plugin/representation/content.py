@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
@@ -15,6 +15,8 @@ from cka_plugin.representation.minibatch import Array, Minibatch
 from cka_plugin.wording import listed
 
 ExampleId: TypeAlias = int | str
+
+UNTRAINED, INPUT = "untrained", "input"  # what may lie beside a representation
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Content:
     skipped: list[ExampleId] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     shard: tuple[int, int] | None = None
+    beside: Mapping[str, Content] = field(default_factory=dict)
 
     @property
     def n_examples(self) -> int:

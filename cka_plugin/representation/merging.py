@@ -64,6 +64,11 @@ def join(parts: Sequence[C], store: VectorStore | None) -> C:
         skipped=sorted({example for part in parts for example in part.skipped}, key=str),
         options=first.options | _widest(parts),
         shard=None,
+        beside={
+            key: join([part.beside[key] for part in parts], store)
+            for key in first.beside
+            if all(key in part.beside for part in parts)
+        },
     )
 
 

@@ -36,7 +36,29 @@ def record_of(content: Content) -> Record:
     about = {name: getattr(content, name) for name in PLAIN}
     about["layers"] = [asdict(layer) for layer in content.layers]
     about["minibatches"] = [[minibatch.index, minibatch.pass_index] for minibatch in content.minibatches]
+    if content.beside:
+        about["beside"] = {key: _about_beside(other) for key, other in content.beside.items()}
+        for key, other in content.beside.items():
+            arrays |= {f"beside.{key}.{name}": array for name, array in _arrays_beside(other).items()}
     return Record(about, arrays)
+
+
+def _about_beside(other: Content) -> dict[str, Any]:
+    """What is not that of the representation beside which it lies: minibatches and examples are."""
+    return {
+        "name": other.name,
+        "layers": [asdict(layer) for layer in other.layers],
+        "problems": other.problems,
+        "options": other.options,
+    }
+
+
+def _arrays_beside(other: Content) -> dict[str, Array | Unread]:
+    arrays: dict[str, Array | Unread] = {"exponents": other.exponents}
+    for position, minibatch in enumerate(other.minibatches):
+        arrays[f"vectors.{position}"] = minibatch.vectors
+        arrays[f"diagonals.{position}"] = minibatch.diagonals
+    return arrays
 
 
 def fields_of(record: Record) -> dict[str, Any]:
@@ -72,7 +94,38 @@ def fields_of(record: Record) -> dict[str, Any]:
     if len({minibatch.index for minibatch in found["minibatches"]}) < len(found["minibatches"]):
         raise ValueError("two minibatches have the same number")
     found["shard"] = None if found["shard"] is None else tuple(found["shard"])
+    found["beside"] = {key: _beside(key, about["beside"][key], record, found) for key in about.get("beside", {})}
     return found
+
+
+def _beside(key: str, about: Mapping[str, Any], record: Record, owner: Mapping[str, Any]) -> Content:
+    """What lies beside the representation whose fields are `owner`."""
+    for name in ("name", "layers", "problems", "options"):
+        fits, expected = _PLAIN_FIELDS[name]
+        if not fits(about[name]):
+            raise ValueError(f"{name} beside it ({key}) is {about[name]!r:.80}, expected {expected}")
+    layers = [_layer(layer) for layer in about["layers"]]
+    prefix = f"beside.{key}."
+    arrays = {name.removeprefix(prefix): array for name, array in record.arrays.items() if name.startswith(prefix)}
+    positions = {f"positions.{i}": minibatch.positions for i, minibatch in enumerate(owner["minibatches"])}
+    numbered = [(minibatch.index, minibatch.pass_index) for minibatch in owner["minibatches"]]
+    examples = len(owner["example_ids"])
+    return Content(
+        name=about["name"],
+        layers=layers,
+        minibatches=[
+            _minibatch({**arrays, **positions}, position, numbers, len(layers), examples)
+            for position, numbers in enumerate(numbered)
+        ],
+        example_ids=owner["example_ids"],
+        fingerprints=owner["fingerprints"],
+        ranks=owner["ranks"],
+        exponents=_array(arrays, "exponents", (len(layers),), "i8"),
+        problems=about["problems"],
+        skipped=owner["skipped"],
+        options=about["options"],
+        shard=owner["shard"],
+    )
 
 
 def _layer(described: Mapping[str, Any]) -> Layer:

@@ -38,6 +38,8 @@ class Representation(Content):
         options: how it was made: kernel, bandwidth, estimator, pooling, batch_size, passes, seed, precision,
             granularity.
         shard: (i, n) for the i-th of n parts; None for a whole.
+        beside: what `levels=True` left: `untrained`, of an untrained copy of the model, and `input`, of the inputs as a
+            layer, in the same minibatches. They are levels to hold the model against, and never compared as models.
     """
 
     def save(self, path: str | os.PathLike[str], attached: Mapping[str, Array] | None = None) -> Path:

@@ -29,17 +29,26 @@ class Measure:
         too_small: of the number of examples in a minibatch and its options, why the measure does not exist there; empty
             where it does.
         options: names of its options; None: whatever its function takes.
+        dependence: on the size of minibatches n, in words.
     """
 
     between: Callable[..., Tensor]
     too_small: Callable[..., str] = lambda n, **options: ""
     options: tuple[str, ...] | None = None
+    dependence: str = ""
 
 
 _MEASURES: dict[str, Measure] = {
-    "mutual_knn": Measure(mutual_knn, too_small_for_neighbours, ("k", "above_chance")),
-    "rsa": Measure(rsa, options=("correlation",)),
-    "bures": Measure(bures, options=()),
+    "mutual_knn": Measure(
+        mutual_knn,
+        too_small_for_neighbours,
+        ("k", "above_chance"),
+        "the 10 nearest neighbours of an example within its minibatch: depends on n, on average 10/(n - 1) by chance",
+    ),
+    "rsa": Measure(rsa, options=("correlation",), dependence="does not depend on n on average, 0 by chance"),
+    "bures": Measure(
+        bures, options=(), dependence="depends on n, and comes near 1 by chance where there are more features than n"
+    ),
 }
 _BUILT_IN = (CKA, *_MEASURES)
 
@@ -74,6 +83,11 @@ def register_measure(name: str, function: OwnMeasure) -> None:
         return torch.tensor(values, dtype=torch.float64)
 
     _MEASURES[name] = Measure(between)
+
+
+def dependence_of(name: str) -> str:
+    """What the value of a measure depends on besides the layers, in words."""
+    return measure_of(name, {}).dependence or "a measure of your own"
 
 
 def measure_of(name: str, options: Mapping[str, Any]) -> Measure:
