@@ -36,7 +36,7 @@ class Compared(Protocol):
     def correspondence(self, a: str, b: str) -> Any:
         """Best matches."""
 
-    def calibrated(self, a: str, b: str) -> Any:
+    def calibrated(self, a: str, b: str, draws: int = 199) -> Any:
         """CKA above chance."""
 
     def block_structure(self, name: str) -> Any:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from cka_plugin.core import Floats
 from cka_plugin.experiments.raw_examples import raw_examples
@@ -21,9 +18,13 @@ from cka_plugin.report.page.pair import Found, found_of, pair_of
 from cka_plugin.report.page.pictures import chosen, picture_of
 from cka_plugin.report.page.sentences import many_verdicts, one_verdicts, pair_verdicts
 from cka_plugin.report.page.tables import Column, Table
+from cka_plugin.report.plots.colour_scale import scale_of
 from cka_plugin.warnings import CKAWarning
 
-FEW_PAIRS = 10  # up to so many, all analyses are made of each pair: a pair takes seconds
+# Up to so many pairs, chance and the places of examples are looked at for each, which takes seconds a pair; with more
+# than the first number by fewer permutations, which the page names.
+FEW_PAIRS, SOME_PAIRS = 3, 10
+DRAWS, FEWER_DRAWS = 199, 39
 _NO_DATA = (
     "Examples are named by their ids: the data are not at hand where a comparison is read from a file. Give them with "
     "data= (--data) to show the examples."
@@ -38,7 +39,8 @@ class Asked:
     Attributes:
         data: what the comparison was made on, for pictures of examples; None where it is not at hand.
         examples: show examples; without, only their ids.
-        details: chance and the places of examples for every pair; None: where there are at most 10 pairs.
+        details: chance and the places of examples for every pair, which takes as long as many comparisons; None: where
+            there are at most 10 pairs, of more than 3 by fewer permutations.
         mapping: how the classes of the heads correspond, as for `Comparison.errors`.
         restrict: likewise.
         again: (call or command, what it does) that make the page again.
@@ -56,14 +58,15 @@ def gather(compared: Compared, asked: Asked) -> Contents:
     """All that the page holds of a comparison."""
     names = compared.names
     pairs = list(itertools.combinations(names, 2))
-    detailed = len(pairs) <= FEW_PAIRS if asked.details is None else asked.details
+    detailed = len(pairs) <= SOME_PAIRS if asked.details is None else asked.details
+    draws = DRAWS if asked.details or len(pairs) <= FEW_PAIRS else FEWER_DRAWS
     first = compared[names[0]]
     places = {example: place for place, example in enumerate(first.example_ids)}
     rules = {"mapping": asked.mapping, "restrict": asked.restrict}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CKAWarning)
         blocks = {name: _attempt(compared, name) for name in names}
-        found = {pair: found_of(compared, *pair, detailed, rules) for pair in pairs}
+        found = {pair: found_of(compared, *pair, draws if detailed else 0, rules) for pair in pairs}
         similarity = compared.models()
         verdicts = _verdicts(compared, similarity, blocks, found)
     said = [str(one.message) for one in caught if issubclass(one.category, CKAWarning)]
@@ -73,6 +76,7 @@ def gather(compared: Compared, asked: Asked) -> Contents:
         (i, j): pair_of(compared, a, b, found.get((a, b)), places)
         for (i, a), (j, b) in itertools.combinations_with_replacement(enumerate(names), 2)
     }
+    scale = scale_of([pair["cka"] for pair in both.values()])
     pictures: dict[int, dict[str, str]] = {}
     if asked.examples:
         pictures, remark = _pictures(asked.data, first, chosen(_wanted(models, list(both.values()))))
@@ -83,7 +87,7 @@ def gather(compared: Compared, asked: Asked) -> Contents:
         names=names,
         verdicts=verdicts,
         similarity=similarity,
-        scale=_scale([pair["cka"] for pair in both.values()]),
+        scale=(scale.low, scale.high),
         overview=_overview(compared, blocks),
         models=models,
         pairs=both,
@@ -134,15 +138,6 @@ def _subtitle(compared: Compared) -> str:
         f"{first.options.get('kernel', 'linear')} CKA, {compared.estimator}; {first.n_examples:,} examples in "
         f"minibatches of {first.batch_sizes[0]}"
     )
-
-
-def _scale(matrices: Sequence[Floats]) -> tuple[float, float]:
-    """The ends of the colours: all but the lowest hundredth of what there is lies between them."""
-    values = np.concatenate([matrix[np.isfinite(matrix)] for matrix in matrices])
-    if not values.size:
-        return 0.0, 1.0
-    low = math.floor(20 * float(np.quantile(values, 0.01)) + 1e-9) / 20
-    return min(max(low, -1.0), 0.9), 1.0
 
 
 def _overview(compared: Compared, blocks: dict[str, Any]) -> Table:

@@ -6,6 +6,8 @@ from typing import Any
 
 from cka_plugin.report.page.contents import Unknown
 from cka_plugin.report.page.tables import table
+from cka_plugin.report.plots.colour_scale import scale_of
+from cka_plugin.report.plots.layer_axis import stage_starts
 from cka_plugin.representation import Representation
 
 DOMINANT = 12  # dominant examples shown of a block
@@ -48,17 +50,20 @@ def model_of(model: Representation, structure: Any, places: dict[Any, int]) -> d
         "paths": [layer.path for layer in model.layers],
         "kinds": [layer.kind for layer in model.layers],
         "depths": [round(layer.depth, 4) for layer in model.layers],
-        "stages": stages_of([layer.name for layer in model.layers], [layer.kind for layer in model.layers]),
+        "stages": stage_starts([layer.name for layer in model.layers]),
     }
     if isinstance(structure, Unknown):
         return result | {"blocks": structure}
+    without = structure.matrix_without_first_component
+    scale = scale_of([structure.matrix] if without is None else [structure.matrix, without])
     runs = [*structure.blocks, *structure.other_runs]
     return result | {
         "blocks": {
             "verdict": structure.verdict,
             "text": [structure.reason, *structure.warnings],
             "cka": structure.matrix,
-            "without": structure.matrix_without_first_component,
+            "scale": [scale.low, scale.high],
+            "without": without,
             "share": structure.first_component_share,
             "batch_size": structure.batch_size,
             "runs": [(block.start, block.stop) for block in structure.blocks],
@@ -69,23 +74,3 @@ def model_of(model: Representation, structure: Any, places: dict[Any, int]) -> d
             ],
         }
     }
-
-
-def stages_of(names: list[str], kinds: list[str]) -> list[int]:
-    """Positions at which another stage of the network begins, by the common names of its layers.
-
-    Example:
-        >>> stages_of(["stem", "stages.0.blocks.0", "stages.0.blocks.1", "stages.1.blocks.0", "head"], ["block"] * 5)
-        [1, 3, 4]
-    """
-    groups = []
-    for name, kind in zip(names, kinds, strict=True):
-        parts = name.split(".")
-        if "stages" in parts[:-1]:
-            place = parts.index("stages")
-            groups.append(".".join(parts[: place + 2]))
-        elif "blocks" in parts:
-            groups.append(".".join(parts[: parts.index("blocks") + 1]))
-        else:
-            groups.append(f"{kind}:{name}" if kind != "module" else kind)
-    return [i for i in range(1, len(groups)) if groups[i] != groups[i - 1]]

@@ -87,23 +87,24 @@ class Found:
     examples: Any
 
 
-def found_of(compared: Compared, a: str, b: str, detailed: bool, rules: dict[str, Any]) -> Found:
+def found_of(compared: Compared, a: str, b: str, draws: int, rules: dict[str, Any]) -> Found:
     """Make the analyses of a pair of different models.
 
     Args:
         compared: the comparison.
         a, b: two models.
-        detailed: also those that take as long as many comparisons: chance, and the places of examples.
+        draws: permutations for the level of chance; 0: neither that nor the places of examples, which take as long as
+            many comparisons.
         rules: `mapping` and `restrict` of the errors.
     """
     left_out = Unknown("Left out, as there are many pairs: it is made with details=True (--details).")
     return Found(
         correspondence=_attempt(compared.correspondence, a, b),
-        calibrated=_attempt(compared.calibrated, a, b) if detailed else left_out,
+        calibrated=_attempt(compared.calibrated, a, b, draws=draws) if draws else left_out,
         blocks=_attempt(compared.compare_blocks, a, b),
         errors=_attempt(compared.errors, a, b, **rules),
         agreement=_attempt(compared.agreement, a, b, mapping=rules.get("mapping")),
-        examples=_attempt(compared.examples, a, b) if detailed else left_out,
+        examples=_attempt(compared.examples, a, b) if draws else left_out,
     )
 
 

@@ -39,13 +39,11 @@ def pair_verdicts(a: str, b: str, similarity: float, found: Found, blocks: Mappi
 
 def block_sentences(blocks: Mapping[str, Any]) -> str:
     """The verdict on each model, with its reason."""
-    said = []
+    said: dict[str, list[str]] = {}
     for name, structure in blocks.items():
-        if isinstance(structure, Unknown):
-            said.append(f"{name}: not known. {structure.reason}")
-        else:
-            said.append(f"{name}: {structure.verdict}. {structure.reason}")
-    return " ".join(said)
+        verdict = "not known" if isinstance(structure, Unknown) else structure.verdict
+        said.setdefault(f"{verdict}. {structure.reason}", []).append(name)
+    return " ".join(f"{' and '.join(names)}: {what}" for what, names in said.items())
 
 
 def many_verdicts(

@@ -1,6 +1,7 @@
 // Charts in SVG: lines along depth with their intervals, intervals in rows, lines between two columns.
 
-const WIDE = 640;
+const WIDEST_CHART = 680;
+const room = () => Math.min(WIDEST_CHART, Math.max(290, document.documentElement.clientWidth - 50));
 const text = (x, y, words, attributes = {}) => s("text", { x, y, ...attributes }, words);
 
 // Ends and steps of an axis that holds all values.
@@ -21,6 +22,7 @@ function axis(values, fixed = null) {
 
 // Lines over relative depth: series of { name, x, y, low, high, dashed }, and marks of { x, label }.
 function lineChart({ title, series, yTitle, fixed = null, marks = [], tall = 240 }) {
+  const WIDE = room();
   const [left, right, top, bottom] = [52, 12, 12, 40];
   const values = series.flatMap((one) => [...one.y, ...(one.low || []), ...(one.high || [])]);
   const y = axis(values, fixed);
@@ -63,6 +65,9 @@ function lineChart({ title, series, yTitle, fixed = null, marks = [], tall = 240
   return h("figure", {}, picture, h("figcaption", {}, legend));
 }
 
+// A name of no more letters than this, parts cut to their first letters before its middle is left out.
+const elided = (name, most) => fitted({ measureText: (words) => ({ width: words.length }) }, name, Math.floor(most));
+
 // Runs of places for which something holds.
 function runsOf(holds) {
   const runs = [];
@@ -76,7 +81,8 @@ function runsOf(holds) {
 
 // Rows of { label, value, low, high, strong } with a line at 0.
 function forest({ title, rows, xTitle }) {
-  const [left, right, top, each] = [150, 14, 8, 18];
+  const WIDE = room();
+  const [left, right, top, each] = [WIDE < 500 ? 100 : 150, 14, 8, 18];
   const tall = top + rows.length * each + 38;
   const x = axis([0, ...rows.flatMap((row) => [row.value, row.low, row.high])]);
   const across = (value) => left + ((WIDE - left - right) * (value - x.low)) / (x.high - x.low);
@@ -89,7 +95,7 @@ function forest({ title, rows, xTitle }) {
   rows.forEach((row, i) => {
     const y = top + (i + 0.5) * each;
     const said = `${row.label}: ${written(row.value, "signed")} points [${written(row.low, "signed")}, ${written(row.high, "signed")}]`;
-    const label = row.label.length > 22 ? `${row.label.slice(0, 21)}…` : row.label;
+    const label = elided(row.label, left / 7);
     picture.append(text(left - 8, y + 4, label, { class: "end" }));
     if (missing(row.value)) return;
     picture.append(s("line", { x1: across(row.low), x2: across(row.high), y1: y, y2: y, class: row.strong ? "whisker strong" : "whisker" }),
@@ -102,10 +108,11 @@ function forest({ title, rows, xTitle }) {
 function bipartite({ title, names, left, right, links, scale }) {
   const most = Math.max(left.length, right.length);
   const tall = Math.min(Math.max(24 + most * 18, 160), 620);
-  const [from, to] = [200, WIDE - 200];
+  const WIDE = room();
+  const [from, to] = [0.31 * WIDE, 0.69 * WIDE];
   const place = (position, length) => 28 + (tall - 40) * (length === 1 ? 0.5 : position / (length - 1));
   const picture = s("svg", { viewBox: `0 0 ${WIDE} ${tall}`, role: "img", "aria-label": title, class: "chart" });
-  const shorter = (label) => (label.length > 30 ? `${label.slice(0, 12)}…${label.slice(-17)}` : label);
+  const shorter = (label) => elided(label, from / 6.8);
   picture.append(text(from - 8, 12, shorter(names[0]), { class: "end title" }), text(to + 8, 12, shorter(names[1]), { class: "title" }));
   for (const link of links) {
     const [y1, y2] = [place(link.from, left.length), place(link.to, right.length)];

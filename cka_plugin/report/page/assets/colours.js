@@ -13,8 +13,8 @@ function colour(value, [low, high]) {
 
 const rgb = (value, scale) => `rgb(${colour(value, scale).join(",")})`;
 
-// The colour bar of a scale, with its ends.
-function colourBar(scale, label) {
+// The colour bar of a scale, with its ends, and what cells without a value look like where there are any.
+function colourBar(scale, label, holes = false) {
   const bar = h("canvas", { width: 160, height: 10, "aria-hidden": "true" });
   const drawing = bar.getContext("2d");
   for (let x = 0; x < 160; x++) {
@@ -23,5 +23,5 @@ function colourBar(scale, label) {
   }
   const end = (value) => String(Math.round(100 * value) / 100);
   return h("div", { class: "bar" }, h("span", {}, label), h("span", {}, end(scale[0])), bar, h("span", {}, end(scale[1])),
-    h("span", { class: "hatch", "aria-hidden": "true" }), h("span", {}, "none"));
+    holes ? [h("span", { class: "hatch", "aria-hidden": "true" }), h("span", {}, "no similarity")] : []);
 }

@@ -9,8 +9,9 @@ const WIDEST = 620;
 //   names: of the axes; scale: ends of the colours; lines: [row positions, column positions] of stages
 //   boxes: [first, last] places of runs to outline on the diagonal; read: (row, column) to the text of a cell
 class Heatmap {
-  constructor({ label, pick = null, hint = "" }) {
+  constructor({ label, pick = null, hint = "", widest = WIDEST }) {
     this.pick = pick;
+    this.widest = widest;
     this.canvas = h("canvas", { "aria-hidden": "true" });
     const keys = "Arrow keys move, Home and End go to the ends of a row" + (hint ? `, ${hint}` : "");
     this.frame = h("div", {
@@ -32,7 +33,7 @@ class Heatmap {
     this.shown = shown;
     [this.row, this.column] = shown.start || [0, 0];
     this.cells = null;
-    this.bar.replaceChildren(colourBar(shown.scale, shown.measure || "CKA"));
+    this.bar.replaceChildren(colourBar(shown.scale, shown.measure || "CKA", shown.matrix.values.some(Number.isNaN)));
     this.draw();
     this.say();
   }
@@ -100,11 +101,29 @@ class Heatmap {
     return picture;
   }
 
+  // The values within the cells, where these are large enough.
+  figures(drawing, x, y, lineOf) {
+    const { matrix, scale } = this.shown;
+    if (x < 32 || y < 18) return;
+    drawing.font = `${LABEL}px ${fontOf()}`;
+    drawing.textAlign = "center";
+    drawing.textBaseline = "middle";
+    for (let row = 0; row < matrix.rows; row++) {
+      for (let column = 0; column < matrix.columns; column++) {
+        const value = matrix.at(row, column);
+        if (Number.isNaN(value)) continue;
+        const [red, green, blue] = colour(value, scale);
+        drawing.fillStyle = 0.3 * red + 0.59 * green + 0.11 * blue > 135 ? "#000" : "#fff";
+        drawing.fillText(value.toFixed(2), (column + 0.5) * x, (lineOf(row) + lineOf(row + 1)) / 2);
+      }
+    }
+  }
+
   draw() {
     if (!this.shown || !this.frame.clientWidth) return;
     const { matrix, rows, columns, names, lines = [[], []], boxes = [], down } = this.shown;
     const ratio = window.devicePixelRatio || 1;
-    const full = Math.min(this.frame.clientWidth, WIDEST);
+    const full = Math.min(this.frame.clientWidth, this.widest);
     const drawing = this.canvas.getContext("2d");
     const font = `${LABEL}px ${fontOf()}`;
     drawing.font = font;
@@ -133,6 +152,7 @@ class Heatmap {
     for (const row of lines[0]) { drawing.moveTo(0, lineOf(row)); drawing.lineTo(width, lineOf(row)); }
     for (const column of lines[1]) { drawing.moveTo(column * x, 0); drawing.lineTo(column * x, height); }
     drawing.stroke();
+    this.figures(drawing, x, y, lineOf);
     drawing.strokeStyle = "#ff5a36";
     drawing.lineWidth = 2;
     for (const [start, stop] of boxes) {
@@ -179,9 +199,16 @@ function spread(length, each) {
   return Array.from({ length: Math.ceil(length / step) }, (_, i) => i * step);
 }
 
-// A text no wider than so many pixels, its middle left out where it is longer.
+// A name no wider than so many pixels: its parts cut to their first letters, from the left, until it fits; then its
+// middle left out. Numbers stay: stages.0.blocks.1 is s.0.b.1 and no other layer.
 function fitted(drawing, text, width) {
-  if (drawing.measureText(text).width <= width) return text;
+  const fits = (words) => drawing.measureText(words).width <= width;
+  const parts = text.split(".");
+  for (let i = 0; i < parts.length - 1 && !fits(parts.join(".")); i++) {
+    if (!/^\d+$/.test(parts[i])) parts[i] = parts[i].slice(0, 1);
+  }
+  text = parts.join(".");
+  if (fits(text)) return text;
   const letters = [...text];
   for (let kept = letters.length - 1; kept > 2; kept--) {
     const head = Math.ceil(kept / 3);

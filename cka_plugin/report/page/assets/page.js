@@ -58,7 +58,7 @@ async function comparison() {
     profiles.replaceChildren();
     const open = new Map([...parts.children].map((part) => [part.dataset.part, part.open]));
     const made = [
-      ["layers", "Layers", () => [many ? heat : null, profiles, tableBelow(() => cells(state))], true],
+      ["layers", "Layers", () => [many ? heat : null, profiles, tableOfPicture("Table of all cells", () => cells(state))], true],
       ["correspondence", "Correspondence", () => correspondence(state), !same],
       ["blocks", "Block structure", () => blocks(state), same],
       ["errors", "Errors", () => errors(state), false],
@@ -75,7 +75,10 @@ async function comparison() {
 
   for (const one of choose) one.addEventListener("change", () => show(Number(choose[0].value), Number(choose[1].value)));
   place.append(...(names.length > 1 ? [title, chooser] : [title]), parts);
-  if (many) byId("picture").append(...zoo(index, (i, j) => show(i, j, true)));
+  if (many) {
+    byId("picture").append(...zoo(index, (i, j) => show(i, j, true)));
+    byId("found").parentElement.append(h("h4", {}, "Models"), tableOf(index.overview));
+  }
   else byId("picture").append(heat);
   await show(0, names.length > 1 ? 1 : 0);
 }
@@ -94,9 +97,9 @@ function startOf(matrix) {
 }
 
 // All models: the similarity of each with each, and a row a model.
-function zoo({ names, similarity, scale, overview }, pick) {
+function zoo({ names, similarity, scale }, pick) {
   const map = new Heatmap({
-    label: "Mean CKA at equal depth of every model with every other", hint: "Enter shows the pair", pick,
+    label: "Mean CKA at equal depth of every model with every other", hint: "Enter shows the pair", pick, widest: 540,
   });
   map.show({
     matrix: similarity, rows: names, columns: names, names: ["", ""], scale, down: true, measure: "mean CKA at equal depth",
@@ -104,15 +107,14 @@ function zoo({ names, similarity, scale, overview }, pick) {
   });
   const over = (make) => names.flatMap((_, i) => names.map((__, j) => make(i, j)));
   return [map.element, note("A click, or Enter, shows the pair below."),
-    fold("Models", () => tableOf(overview), false, "h4"),
-    tableBelow(() => ({
+    tableOfPicture("Table of pairs", () => ({
       caption: "mean CKA at equal depth",
       columns: [
         { label: "model", format: "text", values: over((i) => names[i]) },
         { label: "other", format: "text", values: over((_, j) => names[j]) },
         { label: "mean CKA", format: "number", values: over((i, j) => similarity.at(i, j)) },
       ],
-    }), "Table of pairs")];
+    }))];
 }
 
 const kinds = { comparison };

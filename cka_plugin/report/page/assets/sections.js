@@ -30,7 +30,7 @@ function profile({ names, models, pair }, i, j) {
   return h("div", {},
     h("h4", {}, `Profiles of ${a.layers[i]} and ${b.layers[j]}`),
     lineChart({ title: `CKA along depth of ${a.layers[i]} and ${b.layers[j]}`, series, yTitle: "CKA", marks }),
-    tableBelow(() => ({
+    tableOfPicture("Table of this profile", () => ({
       caption: `profile of ${names[0]} ${a.layers[i]}`,
       columns: [
         { label: `layer of ${names[1]}`, format: "text", values: b.layers },
@@ -77,19 +77,19 @@ function correspondence({ names, models, pair, scale }) {
     colourBar(scale, "CKA"),
     found.only_in_b.length ? note(`Nothing in ${names[0]} resembles these layers of ${names[1]} (best CKA below 0.3, a convention): ${found.only_in_b.join(", ")}.`) : null,
     unknown(pair.chance) && pair.chance ? note(`Chance: ${pair.chance.reason}`) : null,
-    tableBelow(() => found.table),
+    tableOfPicture("Table of best matches", () => found.table),
   ];
 }
 
-function blocksOf(name, model, pictures, scale) {
+function blocksOf(name, model, pictures) {
   const found = model.blocks;
   if (unknown(found)) return [h("h4", {}, name), reasonOf(found, "")];
   const parts = [h("h4", {}, `${name}: ${found.verdict}`), ...found.text.map((words) => h("p", {}, words))];
   const heat = (matrix, label, boxes) => {
-    const map = new Heatmap({ label: `${label} of ${name}` });
+    const map = new Heatmap({ label: `${label} of ${name}`, widest: 480 });
     map.show({
-      matrix, rows: model.layers, columns: model.layers, names: ["", label], scale, lines: [model.stages, model.stages], boxes,
-      read: (i, j) => `${model.layers[i]} × ${model.layers[j]}: ${written(matrix.at(i, j))}`,
+      matrix, rows: model.layers, columns: model.layers, names: ["", label], scale: found.scale, lines: [model.stages, model.stages], boxes,
+      plain: true, read: (i, j) => `${model.layers[i]} × ${model.layers[j]}: ${written(matrix.at(i, j))}`,
     });
     return map.element;
   };
@@ -100,7 +100,7 @@ function blocksOf(name, model, pictures, scale) {
     parts.push(lineChart({
       title: `share of the first component in ${name} along depth`, yTitle: "variance held", fixed: [0, 1],
       series: [{ name: `first component, share of the variance in minibatches of ${found.batch_size}`, x: model.depths, y: share, labels: model.layers }],
-    }), tableBelow(() => ({
+    }), tableOfPicture("Table of first components", () => ({
       caption: `first component of ${name}`,
       columns: [
         { label: "layer", format: "text", values: model.layers },
@@ -118,8 +118,8 @@ function blocksOf(name, model, pictures, scale) {
   return parts;
 }
 
-function blocks({ names, models, pair, pictures, scale }) {
-  const parts = names.flatMap((name, k) => (k && names[0] === names[1] ? [] : blocksOf(name, models[k], pictures, scale)));
+function blocks({ names, models, pair, pictures }) {
+  const parts = names.flatMap((name, k) => (k && names[0] === names[1] ? [] : blocksOf(name, models[k], pictures)));
   if (!unknown(pair.blocks)) parts.push(h("h4", {}, "Side by side"), h("p", {}, pair.blocks.text), pair.blocks.table.columns[0].values.length ? tableOf(pair.blocks.table) : null);
   return parts;
 }
@@ -153,7 +153,7 @@ function examples({ names, pair, pictures }) {
     ...found.text.map((words) => h("p", {}, words)),
     ...placed(pictures, found, names),
     note(found.places.length < found.count ? `The ${found.places.length} placed most differently, of ${found.count.toLocaleString("en-US")}.` : "All examples."),
-    tableBelow(() => found.table),
+    tableOfPicture("Table of examples", () => found.table),
     found.classes ? fold("By class", () => tableOf(found.classes), false, "h4") : null,
   ];
 }

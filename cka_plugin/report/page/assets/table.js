@@ -84,4 +84,4 @@ function tableOf(table, { order = table.order, mark = null, rows = ROWS } = {}) 
 }
 
 // The table of a picture, folded below it.
-const tableBelow = (make, title = "Table") => fold(title, () => tableOf(make()), false, "h4");
+const tableOfPicture = (title, make) => fold(title, () => tableOf(make()), false, "h4");
