@@ -140,7 +140,7 @@ def compare(
             warn(f"{', '.join(unused)}: not used, as all models are saved representations")
         if used:
             made = {name: with_inputs(representation, data) for name, representation in made.items()}
-    call = call_of(pairs, data if live else None, options)
+    call = call_of(given, data if live else None, options)
     return Comparison([made[name] for name, _ in pairs], estimator, match, max_memory, data if live else None, call)
 
 

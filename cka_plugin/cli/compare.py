@@ -13,6 +13,13 @@ from cka_plugin.cli.options import command
 from cka_plugin.core import MIN_EXAMPLES
 
 PlotOption = Annotated[Path | None, typer.Option("--plot", help="draw the heatmap of every pair into this picture")]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", help="write one HTML page: verdicts, pictures, tables, examples")
+]
+HideOption = Annotated[bool, typer.Option("--hide-examples", help="the page names examples by their ids alone")]
+DetailsOption = Annotated[
+    bool, typer.Option("--details", help="chance and placed examples of every pair in the page, also of many models")
+]
 BlocksOption = Annotated[bool, typer.Option("--blocks", help="look for the block structure in each model")]
 ErrorsOption = Annotated[bool, typer.Option("--errors", help="compare mistakes: the first model and each other")]
 ExamplesOption = Annotated[
@@ -43,6 +50,9 @@ def compare(
     data: Annotated[str | None, typer.Option("--data", help="as for represent; not needed for saved models")] = None,
     save: Annotated[Path | None, typer.Option(help="write the comparison to this .safetensors file")] = None,
     plot: PlotOption = None,
+    report: ReportOption = None,
+    hide_examples: HideOption = False,
+    details: DetailsOption = False,
     blocks: BlocksOption = False,
     errors: ErrorsOption = False,
     examples: ExamplesOption = False,
@@ -54,13 +64,14 @@ def compare(
 ) -> None:
     """Compare models layer by layer on the same data."""
     import cka_plugin
-    from cka_plugin.cli.present import View, check_measure, present, read_mapping
+    from cka_plugin.cli.present import Page, View, check_measure, present, read_mapping
     from cka_plugin.engine.ranks import world
 
-    for path in (save, plot):
+    for path in (save, plot, report):
         check_writable(path)
     mapped, by, levels = read_mapping(mapping), check_measure(measure), options["levels"]
-    view = View(plot, blocks, errors, mapped, restrict, as_json, examples, levels, measure=by)
+    page = Page(report, data, not hide_examples, details or None)
+    view = View(plot, blocks, errors, mapped, restrict, as_json, examples, levels, None, by, page)
     if levels:
         _check_levels(models, options)
     if errors:
@@ -102,11 +113,12 @@ def _check_errors(models: list[str], data: str | None, options: dict[str, Any]) 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="the folder for the pictures")] = Path("cka-plugin-demo"),
+    out: Annotated[Path, typer.Option(help="the folder for the page and the pictures")] = Path("cka-plugin-demo"),
+    open_page: Annotated[bool, typer.Option("--open", help="open the page in the browser")] = False,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar")] = False,
 ) -> None:
     """Compare the trained CNNs and Transformer that come with the package; needs no network."""
     from cka_plugin.cli.demo import run
 
-    run(out, as_json=as_json, progress=not quiet)
+    run(out, as_json=as_json, progress=not quiet, open_page=open_page)

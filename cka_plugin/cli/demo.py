@@ -6,6 +6,8 @@ Models and data ship with the package; everything printed and drawn is computed 
 from __future__ import annotations
 
 import json
+import shlex
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +26,14 @@ TRANSFORMER = "vit"
 FIRST_CNN = "narrow"
 
 
-def run(out: Path, as_json: bool = False, progress: bool = True) -> Comparison:
-    """Compare the models that come with the package, print what is found, and draw the heatmap of every pair.
+def run(out: Path, as_json: bool = False, progress: bool = True, open_page: bool = False) -> Comparison:
+    """Compare the models that come with the package, print what is found, draw every pair, and write the page.
 
     Args:
-        out: folder for the pictures; made if it is not there.
+        out: folder for the page and the pictures; made if it is not there.
         as_json: print the comparison as JSON instead.
         progress: show a progress bar in a terminal.
+        open_page: open the page in the browser.
 
     Returns:
         The comparison.
@@ -38,11 +41,15 @@ def run(out: Path, as_json: bool = False, progress: bool = True) -> Comparison:
     out.mkdir(parents=True, exist_ok=True)
     comparison = compare(sample.models(), data="sample:digits", progress=progress)
     pictures = draw(comparison, out)
+    page = comparison.report(out / "report.html", command=f"cka-plugin demo --out {shlex.quote(str(out))}")
+    if open_page:
+        webbrowser.open(page.resolve().as_uri())
     if as_json:
         result = comparison.to_dict()
         result["block_structure"] = {name: comparison.block_structure(name).to_dict() for name in comparison.names}
         result["errors"] = comparison.errors(FIRST_CNN, TRANSFORMER).to_dict()
         result["similarity_and_errors"] = comparison.similarity_and_errors().to_dict()
+        result["page"] = str(page)
         result["pictures"] = [str(path) for path in pictures]
         print(json.dumps(result, indent=1, allow_nan=False))
         return comparison
@@ -69,6 +76,7 @@ def run(out: Path, as_json: bool = False, progress: bool = True) -> Comparison:
     print("Do networks that represent digits more alike also err more alike? Over the pairs of networks:")
     print(comparison.similarity_and_errors())
     print()
+    print(f"Page: {page} has all of it, with pictures, tables and examples: open it in a browser, or say --open")
     print(f"Heatmaps: {pictures[0]} and {len(pictures) - 1} more, one for each pair of models, in {out}")
     return comparison
 

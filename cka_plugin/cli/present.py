@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Page:
+    """A page that is wanted: its file, or None, and how `Comparison.report` makes it."""
+
+    path: Path | None = None
+    data: str | None = None
+    examples: bool = True
+    details: bool | None = None
+
+
+@dataclass(frozen=True)
 class View:
     """What is wanted of a comparison.
 
@@ -34,6 +46,7 @@ class View:
         levels: hold the similarity of the first model and each other against its levels.
         data: read again for the inputs, where these were not kept.
         measure: of similarity, in place of CKA; the second one of levels.
+        page: where to write the page, and what it holds.
     """
 
     plot: Path | None = None
@@ -46,6 +59,7 @@ class View:
     levels: bool = False
     data: str | None = None
     measure: str | None = None
+    page: Page = Page()
 
 
 def check_measure(measure: str | None) -> str | None:
@@ -107,6 +121,8 @@ def present(comparison: Comparison, view: View) -> None:
             return None
 
     first, *others = comparison.names
+    if view.page.path is not None:
+        attempt(_write_page, comparison, view)
     if view.plot is not None:
         attempt(_draw, comparison, view.plot)
     blocks = {name: attempt(comparison.block_structure, name) for name in comparison.names if view.blocks}
@@ -147,6 +163,22 @@ def present(comparison: Comparison, view: View) -> None:
                 say(f"\n{found}")
     if problems:
         raise ValueError("; ".join(dict.fromkeys(problems)))
+
+
+def _write_page(comparison: Comparison, view: View) -> None:
+    page = view.page
+    assert page.path is not None
+    comparison.report(
+        page.path,
+        data=page.data,
+        examples=page.examples,
+        details=page.details,
+        mapping=view.mapping,
+        restrict=view.restrict,
+        command=shlex.join(["cka-plugin", *sys.argv[1:]]),
+    )
+    if not view.as_json:
+        say(f"Page: {page.path}\n")
 
 
 def _draw(comparison: Comparison, path: Path) -> None:

@@ -108,7 +108,8 @@ def test_the_demo_computes_what_it_prints(command, tmp_path: Path) -> None:
     pictures = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert "all-pairs.png" in pictures
     assert "narrow-vit.png" in pictures
-    assert len(pictures) == 11
+    assert "report.html" in pictures
+    assert len(pictures) == 12
 
 
 def test_probe_and_ablate_print_a_row_a_layer_and_json(command) -> None:

@@ -13,19 +13,19 @@ from cka_plugin.representation import Representation
 _NOT_OF_THE_RESULT = ("progress", "max_memory", "checkpoint_dir", "device")
 
 
-def call_of(models: Sequence[tuple[str, Any]], data: Any, options: Options) -> str:
+def call_of(models: Sequence[Any], data: Any, options: Options) -> str:
     """A call of `cka.compare`.
 
     Args:
-        models: each with its name.
+        models: as given.
         data: as given.
         options: of the call; those that are as by default are left out.
 
     Example:
-        >>> call_of([("vit", "vit"), ("mine", [1.0])], "photos/", Options(batch_size=32))
-        "cka.compare('vit', {'mine': <list>}, data='photos/', batch_size=32)"
+        >>> call_of(["vit", {"mine": 1.0}], "photos/", Options(batch_size=32))
+        "cka.compare('vit', {'mine': <float>}, data='photos/', batch_size=32)"
     """
-    written = [_model(name, model) for name, model in models]
+    written = [_model(model) for model in models]
     if data is not None:
         written.append(f"data={_shown(data)}")
     for each in fields(options):
@@ -35,12 +35,14 @@ def call_of(models: Sequence[tuple[str, Any]], data: Any, options: Options) -> s
     return f"cka.compare({', '.join(written)})"
 
 
-def _model(name: str, model: Any) -> str:
+def _model(model: Any) -> str:
+    if isinstance(model, Mapping):
+        return "{" + ", ".join(f"{str(name)!r}: {_model(one)}" for name, one in model.items()) + "}"
+    if isinstance(model, list | tuple):
+        return "[" + ", ".join(map(_model, model)) + "]"
     if isinstance(model, str | os.PathLike):
-        return repr(name) if os.fspath(model) == name else f"{{{name!r}: {os.fspath(model)!r}}}"
-    if isinstance(model, Representation):
-        return f"{{{name!r}: <saved representation>}}"
-    return f"{{{name!r}: <{type(model).__name__}>}}"
+        return repr(os.fspath(model))
+    return f"<saved {model.name!r}>" if isinstance(model, Representation) else f"<{type(model).__name__}>"
 
 
 def _shown(value: Any) -> str:
