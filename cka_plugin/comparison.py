@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.statistics.permutation import PermutationTest
 
 KIND = "comparison"  # of file
+EXPORTS = ("arrays", "model-explorer")
 
 
 class Comparison:
@@ -781,6 +782,52 @@ class Comparison:
         records = [representation.to_record() for representation in self.representations.values()]
         notes = {"match": self.match, "estimator": self.estimator}
         return files.write(path, files.Saved(KIND, records, notes))
+
+    def export(
+        self, folder: str | os.PathLike[str], format: str = "arrays", programs: Mapping[str, Any] | None = None
+    ) -> list[Path]:
+        """Write what other tools read, from the stored Gram matrices alone.
+
+        Args:
+            folder: a new or an empty one.
+            format: `arrays`: features up to a rotation and squared distances, a minibatch at a time, for netrep,
+                rsatoolbox and ReSi. The `README.md` written beside them says how each reads them, and which measures
+                need features that Gram matrices do not hold (CCA, SVCCA, PWCCA, GULP, single units). `model-explorer`:
+                node data for Google's Model Explorer: each layer's best match and CKA on the model's graph.
+            programs: for `model-explorer`, {model: what `torch.export.export` made of it}: its node data are for the
+                graph that Model Explorer draws of the program. Of other models a graph of their layers is written.
+
+        Returns:
+            The files.
+
+        Raises:
+            ValueError: another format, a folder that is not empty, `model-explorer` of one model, or programs of other
+                models.
+
+        Example:
+            >>> import tempfile, torch, cka_plugin as cka
+            >>> from torch import nn
+            >>> nets = {name: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)) for name in "ab"}
+            >>> comparison = cka.compare(nets, data=torch.randn(128, 8), granularity="module", progress=False)
+            >>> files = comparison.export(f"{tempfile.mkdtemp()}/explorer", format="model-explorer")
+            >>> [path.name for path in files][:3]
+            ['a.graph.json', 'b.graph.json', 'a.cka-with-b.json']
+        """
+        from cka_plugin.export.arrays import export_arrays
+        from cka_plugin.export.model_explorer import export_model_explorer
+        from cka_plugin.export.places import empty_folder
+
+        if format not in EXPORTS:
+            raise ValueError(f"format {format!r}: expected {' or '.join(EXPORTS)}")
+        models = list(self.representations.values())
+        if format == "arrays":
+            if programs is not None:
+                raise ValueError("programs are for format='model-explorer'; arrays need none")
+            return export_arrays(empty_folder(folder), models)
+        if len(models) < 2:
+            raise ValueError(f"best matches are of two models or more; compared is {self.names[0]} alone")
+        found = {pair: self.correspondence(*pair) for pair in itertools.permutations(self.names, 2)}
+        return export_model_explorer(empty_folder(folder), models, found, programs)
 
     @staticmethod
     def of_file(saved: files.Saved, path: str | os.PathLike[str]) -> Comparison:

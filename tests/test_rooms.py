@@ -20,7 +20,7 @@ FLOORS: list[list[str]] = [
     ["regression"],
     ["calls", "compare_files", "distributed"],
     ["comparison"],
-    ["report"],
+    ["report", "export"],
     ["experiments"],
     ["engine"],
     ["models"],

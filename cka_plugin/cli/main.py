@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from cka_plugin.cli import ablate, check, compare, errors, layers, probe, represent, show  # noqa: F401
+from cka_plugin.cli import ablate, check, compare, errors, export, layers, probe, represent, show  # noqa: F401
 from cka_plugin.cli.app import app
 from cka_plugin.cli.messages import fail, in_words_of_the_command, one_line
 from cka_plugin.engine.ranks import process_group, world
