@@ -9,8 +9,10 @@ from scipy import stats
 
 import cka_plugin as cka
 from cka_plugin.analysis.grams import pack_layers
+from cka_plugin.analysis.levels.chance import chance_level
 from cka_plugin.analysis.measures.representations import Measured, measured
 from tests.calibration.measures import values
+from tests.support.decompositions import counted
 from tests.support.minibatches import minibatches
 from tests.support.nets import ConvNet, images
 
@@ -118,3 +120,17 @@ def test_intervals_hold_the_mean_over_ever_more_minibatches_as_often_as_they_say
         low, high = Measured(found.values[part], found.weights[part], found.first_pass[part]).interval()
         held.append(low[0, 0] <= truth <= high[0, 0])
     assert 0.84 <= np.mean(held) <= 1.0  # of 50 at 0.95, three standard errors
+
+
+def test_the_spectral_measure_decomposes_each_layer_once_a_minibatch_not_once_a_pair() -> None:
+    positions = minibatches(200, 40)
+    x, y = pack_layers(layers(0), positions), pack_layers(layers(1)[:2], positions)
+    with counted() as calls:
+        measured(x, y, "bures")
+    assert sum(calls) == (3 + 2) * len(positions)
+    with counted() as calls:
+        measured(x, x, "bures")
+    assert sum(calls) == 3 * len(positions)
+    with counted() as calls:
+        chance_level(x, y, draws=19, measure="bures")
+    assert sum(calls) == (3 + 2) * len(positions)  # permuting the examples takes no more
