@@ -716,12 +716,12 @@ class Comparison:
             >>> comparison.plot("heatmap", "a", "b", width="column").get_size_inches()[0]
             np.float64(3.25)
         """
-        from cka_plugin.report.kinds import KINDS, draw
+        from cka_plugin.report.kinds.door import KINDS, draw
         from cka_plugin.report.plots.frame import Frame
 
         if kind is not None and kind not in KINDS and kind in self.names and None in (a, b):
             kind, a, b = None, kind, a if b is None else b
-        frame = Frame(ax, width, self._setting() if title is None else title)
+        frame = Frame(ax, width, self.setting if title is None else title)
         return draw(self, kind, (a, b), frame, options)
 
     def report(
@@ -770,6 +770,11 @@ class Comparison:
             again.append((f"{self.call}.report({os.fspath(path)!r})", "In Python:"))
         asked = Asked(self.data if data is None else data, examples, details, mapping, restrict, again)
         return write(gather(self, asked), path)
+
+    @property
+    def setting(self) -> str:
+        """Which CKA, on how many examples, in one line: what stands over its pictures."""
+        return self._setting()
 
     def _setting(self, estimator: str | None = None) -> str:
         """Which CKA, on what: there are a dozen, and some depend on n."""

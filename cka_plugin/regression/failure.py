@@ -46,10 +46,11 @@ class FailureReport:
             plain = json.dumps(self.result.to_dict(), indent=1, allow_nan=False)
             Path(f"{base}.json").write_text(plain, encoding="utf-8")
             if find_spec("matplotlib") is not None:
-                from cka_plugin.report.check_plot import plot_check
+                from cka_plugin.report.plots.check import check
+                from cka_plugin.report.plots.frame import Frame
 
                 title = f"{self.result.model} against {self.result.baseline}"
-                plot_check(self.result.layers, title).savefig(f"{base}.png", dpi=120)
+                check(self.result.layers, Frame(title=title)).savefig(f"{base}.png")
         except OSError as error:
             return f"\nThe report could not be written to {self.folder}: {error.strerror or error}"
         written.append(f"{base}.md")

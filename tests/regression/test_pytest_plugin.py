@@ -16,7 +16,7 @@ import yaml
 import cka_plugin.analysis.blocks.detector
 import cka_plugin.analysis.errors.compare
 import cka_plugin.regression.fixture
-import cka_plugin.report.check_plot  # noqa: F401
+import cka_plugin.report.plots.check  # noqa: F401
 from tests.support import ROOT
 
 pytest_plugins = ["pytester"]

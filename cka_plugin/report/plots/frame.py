@@ -23,7 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 WIDTHS = {"column": 3.25, "text": 6.75}  # inches
-_WIDE = 4.5  # inches, and more: a picture over the whole width
+WIDE = 4.5  # inches, and more: a picture over the whole width
 DPI = 300
 TEXT, SMALL = 7.0, 6.0  # points: labels, and the names along axes; no text is smaller
 LETTER = 0.55  # mean width of a letter of DejaVu Sans, in its size
@@ -134,7 +134,7 @@ def axes_in(frame: Frame, default: str, height: float, wide: float | None = None
 
     if frame.ax is None:
         width = frame.inches(default)
-        figure = new_figure(width, (height if wide is None or width < _WIDE else wide) * width)
+        figure = new_figure(width, (height if wide is None or width < WIDE else wide) * width)
         titled(figure, frame)
         return figure, figure.add_subplot()
     found = frame.ax.get_figure(root=True)
@@ -172,12 +172,13 @@ def legend_above(axes: Axes) -> None:
         return
     figure = axes.get_figure(root=True)
     assert figure is not None
+    figure.draw_without_rendering()
     room = float(axes.bbox.width) / figure.dpi * 72
     each = max(len(name.replace("\\", "")) for name in names) * SMALL * LETTER + 5 * SMALL
     columns = min(len(names), max(1, int(room / each)))
-    axes.legend(
-        handles, names, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.3, ncols=columns, columnspacing=1.2
-    )
+    side, at = ("left", 0.0) if each <= room else ("right", 1.0)  # where it is wider than the axes: over their names
+    where = {"loc": f"lower {side}", "bbox_to_anchor": (at, 1.0), "borderaxespad": 0.3}
+    axes.legend(handles, names, ncols=columns, columnspacing=1.2, **where)
 
 
 def wrapped(text: str, width: float, size: float = TEXT) -> str:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_plugin.core import Floats
-from cka_plugin.report.plots.colour_scale import draw_cells, scale_of
+from cka_plugin.report.plots.colour_scale import Scale, draw_cells, scale_of
 from cka_plugin.report.plots.frame import BLUE, DEFAULT, SMALL, Frame, axes_in, cut_to_height, distinct, styled
 from cka_plugin.report.plots.placing import name_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
+_NARROW = 0.1  # a scale on which two decimals would not tell cells apart
 _WRITTEN = 12  # models up to which the numbers stand in the cells
 
 
@@ -60,12 +62,7 @@ def models(
     order += [place for place in range(count) if place not in order]
     matrix = np.asarray(similarity)[np.ix_(order, order)]
     scale = scale_of([matrix], limits)
-    image = draw_cells(axes, matrix, scale)
-    shown = distinct([names[place] for place in order], 24)
-    axes.set_xticks(range(count), shown, rotation=90)
-    axes.set_yticks(range(count), shown)
-    if count <= _WRITTEN:
-        write_cells(axes, matrix, image)
+    image = draw_models(axes, matrix, [names[place] for place in order], scale)
     figure.colorbar(image, ax=axes, label=bar, extend=scale.extend, fraction=0.05, pad=0.03)
     if tree:
         _draw_tree(axes, tree, count)
@@ -147,19 +144,32 @@ def classical_scaling(distances: Floats) -> tuple[Floats, Floats]:
     return np.asarray(two * np.sqrt(kept)), np.asarray(kept / total if total > 0 else np.zeros(2))
 
 
-def write_cells(axes: Axes, matrix: Floats, image: Any, digits: int = 2) -> None:
+def draw_models(axes: Axes, matrix: Floats, names: Sequence[str], scale: Scale) -> AxesImage:
+    """Draw a (models, models) matrix with its names, and its numbers where they fit."""
+    image = draw_cells(axes, matrix, scale)
+    shown = distinct(names, 24)
+    axes.set_xticks(range(len(names)), shown, rotation=90)
+    axes.set_yticks(range(len(names)), shown)
+    if len(names) <= _WRITTEN:
+        write_cells(axes, matrix, image)
+    return image
+
+
+def write_cells(axes: Axes, matrix: Floats, image: AxesImage) -> None:
     """Write the numbers into the cells of a heatmap, light on dark and dark on light, where they fit."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()
     cell = float(axes.get_window_extent().width) / figure.dpi * 72 / matrix.shape[1]  # points
+    low, high = image.get_clim()
+    digits = 3 if high - low < _NARROW else 2
     if cell < (digits + 1.3) * SMALL * 0.62:
         return
     for (row, column), value in np.ndenumerate(matrix):
         if np.isfinite(value):
             red, green, blue, _ = image.to_rgba(value)
             light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
-            text = f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{digits - 1}f}"
+            text = "1" if value == 1 else f"{value:.{digits}f}".replace("0.", ".", 1)
             color = "black" if light else "white"
             axes.text(column, row, text, ha="center", va="center", fontsize=SMALL, color=color, gid="cell")
 

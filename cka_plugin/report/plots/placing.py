@@ -16,9 +16,17 @@ if TYPE_CHECKING:
 _TURNS = 8  # directions tried at each distance
 _DISTANCES = (5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0)  # points; from the third on a line leads to the name
 _LED = 10.0
+_BEHIND = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.4}
 
 
-def name_points(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str], most: int = 28) -> None:
+def name_points(
+    axes: Axes,
+    x: Sequence[float],
+    y: Sequence[float],
+    names: Sequence[str],
+    most: int = 28,
+    beside: tuple[Sequence[float], Sequence[float]] = ((), ()),
+) -> None:
     """Write a name beside each point, in the nearest place that is free; what finds none is left out.
 
     The figure is laid out first, so this comes last, after limits and labels.
@@ -29,6 +37,7 @@ def name_points(axes: Axes, x: Sequence[float], y: Sequence[float], names: Seque
         y: of the points.
         names: one a point.
         most: letters of a name; longer ones lose their middle.
+        beside: (x, y) of further points, which have no names and are not to be hidden either.
     """
     from matplotlib.transforms import Bbox
 
@@ -39,9 +48,11 @@ def name_points(axes: Axes, x: Sequence[float], y: Sequence[float], names: Seque
     point = figure.dpi / 72
     inside = axes.get_window_extent(renderer)
     places = axes.transData.transform(np.column_stack([x, y]))
-    taken: list[Bbox] = [Bbox.from_bounds(px - 2 * point, py - 2 * point, 4 * point, 4 * point) for px, py in places]
+    points = np.vstack([places, axes.transData.transform(np.column_stack(beside))])
+    taken: list[Bbox] = [Bbox.from_bounds(px - 2 * point, py - 2 * point, 4 * point, 4 * point) for px, py in points]
     for (px, py), at_x, at_y, name in zip(places, x, y, distinct(names, most), strict=True):
-        text = axes.annotate(name, (at_x, at_y), (0, 0), textcoords="offset points", fontsize=SMALL, va="center")
+        style = {"textcoords": "offset points", "fontsize": SMALL, "va": "center", "bbox": dict(_BEHIND)}
+        text = axes.annotate(name, (at_x, at_y), (0, 0), **style)
         box = text.get_window_extent(renderer)
         found = _free(np.array([px, py]), (box.width, box.height), taken, inside, point)
         if found is None:

@@ -1,0 +1,66 @@
+"""Pictures of the layers of two models, or of all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cka_plugin.core import Floats
+from cka_plugin.report.kinds.asked import Given, Results, all_of, two_of
+from cka_plugin.report.plots.frame import Frame
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_heatmap(results: Results, models: Given, frame: Frame, measure: str = "cka", **options: Any) -> Figure:
+    from cka_plugin.report.plots.heatmap import heatmap
+
+    a, b = results.pair(*models)
+    layers = results[a].shown_layers, results[b].shown_layers
+    return heatmap(results.matrix(a, b, measure), layers, (a, b), bar=_called(measure), frame=frame, **options)
+
+
+def draw_grid(results: Results, models: Given, frame: Frame, measure: str = "cka", **options: Any) -> Figure:
+    from cka_plugin.report.plots.grid import grid
+
+    names = all_of(results, models, "grid")
+    layers = [results[name].shown_layers for name in names]
+
+    def matrix(i: int, j: int) -> Floats:
+        return results.matrix(names[i], names[j], measure)
+
+    return grid(matrix, layers, names, bar=_called(measure), frame=frame, **options)
+
+
+def draw_depth(
+    results: Results, models: Given, frame: Frame, chance: bool = True, draws: int = 99, **options: Any
+) -> Figure:
+    from cka_plugin.report.plots.depth import Curve, depth
+
+    a, b = two_of(results, models, "depth")
+    matrix = results.matrix(a, b)
+    low, high = results.interval(a, b)
+    rows = np.arange(len(matrix))
+    nearest = np.array([[abs(x.depth - y.depth) for y in results.layers(b)] for x in results.layers(a)]).argmin(axis=1)
+    best = np.where(np.isfinite(matrix), matrix, -np.inf).argmax(axis=1)
+    curves = [
+        Curve(said, matrix[rows, chosen], low[rows, chosen], high[rows, chosen])
+        for said, chosen in ((f"best match in {b}", best), (f"{b} at equal depth", nearest))
+    ]
+    level = results.chance(a, b, draws).best_level if chance else None
+    return depth(results[a].shown_layers, curves, level, frame=frame, **options)
+
+
+def draw_correspondence(results: Results, models: Given, frame: Frame, **options: Any) -> Figure:
+    from cka_plugin.report.plots.correspondence import correspondence
+
+    a, b = two_of(results, models, "correspondence")
+    layers = results.layers(a), results.layers(b)
+    shown = results[a].shown_layers, results[b].shown_layers
+    return correspondence(results.correspondence(a, b), layers, (a, b), shown, frame=frame, **options)
+
+
+def _called(measure: str) -> str:
+    return "CKA" if measure == "cka" else measure
