@@ -686,10 +686,13 @@ class Comparison:
     ) -> Figure:
         """A picture of what was found, for a notebook or a paper.
 
-        Of a pair: `heatmap`, `depth` (similarity along depth with levels), `correspondence` (best matches as lines). Of
-        one model: `blocks` (its block structure and the cause). Of all: `grid` (of heatmaps), `models` (clustered),
-        `model_map`. By default the heatmap of a pair, or the grid where more than two models are compared and none is
-        named. Each kind has a function of its name in `cka_plugin.report.plots`, where its options stand.
+        Of a pair: `heatmap`, `depth` (similarity along depth with levels), `correspondence` (best matches as lines),
+        `classes` (where accuracies differ), `examples` (placed most differently). Of one model: `blocks` (its block
+        structure and the cause), `projections` (of examples on first components), `dominant` (examples that make them).
+        Of all: `grid` (of heatmaps), `models` (clustered), `model_map`, `agreement` (of predictions),
+        `similarity_and_errors`, `summary` (figures of models against their size). By default the heatmap of a pair, or
+        the grid where more than two models are compared and none is named. Each kind has a function of its name in
+        `cka_plugin.report.plots`, where it is described with its options.
 
         Args:
             kind: of picture. A model's name in its place is taken for `a`, and the heatmap is drawn.
