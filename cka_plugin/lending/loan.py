@@ -90,7 +90,7 @@ class Loan:
         seed = seed_of(self._seed, self._identity or "", minibatch)
         try:
             with (
-                seeded(seed, self._devices(), before.generators) as drawn,
+                seeded(seed, before.devices(), before.generators) as drawn,
                 before.watched() if first else contextlib.nullcontext(),
             ):
                 yield drawn
@@ -121,8 +121,5 @@ class Loan:
 
     def making_lazy_parameters(self) -> contextlib.AbstractContextManager[object]:
         """Within it the model runs for the first time, and makes the parameters of its lazy modules; these stay."""
-        return seeded(seed_of(self._seed, self._name), self._devices())
-
-    def _devices(self) -> list[torch.device]:
         held = [*self._model.parameters(), *self._model.buffers()]
-        return sorted({tensor.device for tensor in held}, key=str)
+        return seeded(seed_of(self._seed, self._name), sorted({tensor.device for tensor in held}, key=str))

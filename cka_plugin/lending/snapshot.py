@@ -27,6 +27,7 @@ from cka_plugin.lending.writes import COPIED, Writes
 # states of FSDP, graphs of torch.fx), of which half would be put back.
 _FOREIGN = ("torch", "lightning", "pytorch_lightning", "lightning_fabric", "accelerate", "deepspeed", "cka_plugin")
 _ATOMS = {bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size}
+_CONTAINERS = {dict, OrderedDict, set}
 _CODE = (
     type,
     types.FunctionType,
@@ -93,7 +94,7 @@ class Snapshot:
         self.sharded: list[Any] = []
         self._alive: dict[int, Any] = {}  # what was looked at; kept, so that ids stay theirs
         self._mappings: list[tuple[dict[Any, Any], tuple[Any, ...], tuple[Any, ...]]] = []
-        self._empty: list[dict[Any, Any]] = []  # of a module's many hooks, mostly
+        self._empty: list[dict[Any, Any] | set[Any]] = []  # of a module's many hooks, mostly
         self._sequences: list[tuple[Any, list[Any]]] = []
         self._sets: list[tuple[set[Any], set[Any]]] = []
         self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
@@ -101,12 +102,20 @@ class Snapshot:
         self.generators: list[Generator] = []
         self._scripted: list[tuple[Any, dict[str, Any]]] = []
         self._places: list[_Place] = []
-        self._owners = {_library(type(module)) for module in model.modules()} - set(_FOREIGN)
-        self._under_fsdp = {id(below) for module in model.modules() if _shards(module) for below in module.modules()}
+        modules = list(model.modules())
+        kinds = {type(module) for module in modules}
+        sharding = {kind for kind in kinds if _shards(kind)}
+        self._owners = {_library(kind) for kind in kinds} - set(_FOREIGN)
+        self._under_fsdp = {id(below) for module in modules if type(module) in sharding for below in module.modules()}
         self._visit("", model)
         self._keys = [key for _, keys, _ in self._mappings for key in keys]
         self._values = [value for _, _, values in self._mappings for value in values]
-        self._lengths = [len(mapping) for mapping, _, _ in self._mappings]
+        self._held = [mapping for mapping, _, _ in self._mappings]
+        self._lengths = list(map(len, self._held))
+        self._strided = [place.tensor for place in self._places if len(place.geometry) == 3]
+        self._note_versions()
+        self._elsewhere = [place for place in self._places if len(place.geometry) != 3]
+        self._geometries = [place.geometry for place in self._places if len(place.geometry) == 3]
         self._copies: dict[int, Tensor] = {}  # of tensors that are small, or were written to, before that
         self._written: set[int] = set()
 
@@ -132,21 +141,36 @@ class Snapshot:
 
     def unchanged(self) -> bool:
         """Whether every object stands where it stood, and every tensor lies where it lay; not what tensors hold."""
-        mappings = [mapping for mapping, _, _ in self._mappings]
         return (
             not any(self._empty)
-            and list(map(len, mappings)) == self._lengths
-            and all(map(operator.is_, chain.from_iterable(map(dict.values, mappings)), self._values))
-            and all(map(operator.is_, chain.from_iterable(map(dict.keys, mappings)), self._keys))
+            and list(map(len, self._held)) == self._lengths
+            and all(map(operator.is_, chain.from_iterable(map(dict.values, self._held)), self._values))
+            and all(map(operator.is_, chain.from_iterable(map(dict.keys, self._held)), self._keys))
             and all(len(now) == len(then) and all(map(operator.is_, now, then)) for now, then in self._sequences)
             and all(now == then for now, then in self._sets)
             and all(type(held) is kind for held, kind in self._classes)
-            and not any(map(_Place.moved, self._places))
+            and not self._moved()
         )
+
+    def _moved(self) -> bool:
+        """Whether any tensor lies elsewhere, or otherwise: in C for those that have strides, which are many."""
+        try:
+            now = zip(map(_SIZE, self._strided), map(_STRIDE, self._strided), map(_ADDRESS, self._strided), strict=True)
+            return list(now) != self._geometries or any(map(_Place.moved, self._elsewhere))
+        except (RuntimeError, NotImplementedError):  # one that has no strides any more
+            return True
 
     def current(self) -> bool:
         """Whether nothing has changed since this was taken or put back last, as far as versions of tensors tell."""
-        return self.unchanged() and all(_version(place.tensor) == place.version for place in self._places)
+        return self.unchanged() and self._unwritten()
+
+    def _unwritten(self) -> bool:
+        """Whether versions of tensors are what they were."""
+        return list(map(_VERSION, self._versioned)) == self._versions
+
+    def devices(self) -> list[torch.device]:
+        """Where its tensors are."""
+        return sorted({place.tensor.device for place in self._places}, key=str)
 
     def takes_over(self, earlier: Snapshot) -> bool:
         """Take the values kept by an earlier one, if its tensors are the same and as they were; returns whether so."""
@@ -208,9 +232,8 @@ class Snapshot:
             if len(mapping) != len(keys) or not all(map(operator.is_, dict.keys(mapping), keys)):
                 _clear(mapping)
             _fill(mapping, keys, values)
-        for mapping in self._empty:
-            if mapping:
-                _clear(mapping)
+        for filled in filter(None, self._empty):
+            _clear(filled)
         for sequence, items in self._sequences:
             if len(sequence) != len(items) or not all(map(operator.is_, sequence, items)):
                 if isinstance(sequence, deque):
@@ -225,6 +248,8 @@ class Snapshot:
 
     def _put_back_values(self, thoroughly: bool) -> list[str]:
         """Write the values kept over those that changed; returns what cannot be, by path."""
+        if not thoroughly and not self._written and self._unwritten():
+            return []
         lost = []
         for position, place in enumerate(self._places):
             version = _version(place.tensor)
@@ -239,7 +264,13 @@ class Snapshot:
                 with torch.inference_mode(place.data.is_inference()), torch.no_grad():
                     place.data.copy_(copy)
             place.version = version
+        self._note_versions()
         return lost
+
+    def _note_versions(self) -> None:
+        versions = [(place.tensor, place.version) for place in self._places if place.version is not None]
+        self._versioned = [tensor for tensor, _ in versions]
+        self._versions = [version for _, version in versions]
 
     def _visit(self, path: str, root: Any) -> None:
         waiting: list[tuple[str, Any]] = [(path, root)]
@@ -254,10 +285,10 @@ class Snapshot:
 
     def _note(self, path: str, held: Any) -> list[tuple[str, Any]] | None:
         """Remember an object; returns what it holds, or None where it is left alone."""
-        if isinstance(held, Tensor):
-            return self._note_tensor(path, held)
         if isinstance(held, nn.Module):
             return self._note_module(path, held)
+        if isinstance(held, Tensor):
+            return self._note_tensor(path, held)
         inside: list[tuple[str, Any]] = []
         known = False
         if isinstance(held, dict):
@@ -294,15 +325,21 @@ class Snapshot:
             self._empty.append(mapping)
             return []
         self._mappings.append((mapping, tuple(dict.keys(mapping)), tuple(dict.values(mapping))))
-        items = dict.items(mapping)
-        return [(_join(path, key), value) for key, value in items if type(value) not in _ATOMS]
+        inside = []
+        for key, value in dict.items(mapping):
+            kind = type(value)
+            if kind in _CONTAINERS and not value:
+                self._empty.append(value)
+            elif kind not in _ATOMS:
+                inside.append((_join(path, key), value))
+        return inside
 
     def _note_module(self, path: str, module: nn.Module) -> list[tuple[str, Any]]:
         if isinstance(module, torch.jit.ScriptModule):
             return self._note_scripted(path, module)
         if type(module).__name__ == "FullyShardedDataParallel":  # keeps accounts in its attributes and below
             return []
-        if _shards(module):
+        if _shards(type(module)):
             self.sharded.append(module)
         own = [tensor for tensor in (*module._parameters.values(), *module._buffers.values()) if tensor is not None]
         lazy = [tensor for tensor in own if nn.parameter.is_lazy(tensor)]
@@ -312,10 +349,15 @@ class Snapshot:
         self._classes.append((module, type(module)))
         attributes = vars(module)
         slots = [attributes[name] for name in ("_modules", "_buffers", "_parameters")]
-        inside = self._note_mapping(path, attributes)
-        found = [(where, value) for where, value in inside if not any(value is held for held in slots)]
+        modules, buffers, parameters = slots
+        found = [
+            (where, value)
+            for where, value in self._note_mapping(path, attributes)
+            if value is not modules and value is not buffers and value is not parameters
+        ]
         for held in slots[: 2 if id(module) in self._under_fsdp else 3]:  # FSDP sees to the parameters
-            found += self._note_mapping(path, held)
+            if held:  # else noted with the attributes
+                found += self._note_mapping(path, held)
         return found
 
     def _note_scripted(self, path: str, module: Any) -> list[tuple[str, Any]]:
@@ -343,6 +385,10 @@ class Snapshot:
         return (plain or _library(kind) in self._owners) and _library(kind) not in _FOREIGN
 
 
+_SIZE, _STRIDE, _ADDRESS = torch.Tensor.size, torch.Tensor.stride, torch.Tensor.data_ptr
+_VERSION = operator.attrgetter("_version")
+
+
 def _join(path: str, name: Any) -> str:
     return f"{path}.{name}" if path else str(name)
 
@@ -351,15 +397,15 @@ def _library(kind: type) -> str:
     return kind.__module__.partition(".")[0]
 
 
-def _shards(module: nn.Module) -> bool:
-    """Whether `fully_shard` was called on a module."""
-    return any(kind.__name__ == "FSDPModule" for kind in type(module).__mro__)
+def _shards(kind: type) -> bool:
+    """Whether `fully_shard` was called on modules of this kind: it gives them one of its own."""
+    return any(base.__name__ == "FSDPModule" for base in kind.__mro__)
 
 
 def _geometry(tensor: Tensor) -> tuple[Any, ...]:
     if tensor.layout != torch.strided or hasattr(tensor, "__tensor_flatten__"):
         return (tuple(tensor.shape), tensor.layout)
-    return (tuple(tensor.shape), tensor.stride(), tensor.data_ptr())
+    return (_SIZE(tensor), _STRIDE(tensor), _ADDRESS(tensor))
 
 
 def _has_values(tensor: Tensor) -> bool:
@@ -386,8 +432,9 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(type(a) is type(b) and a == b)
 
 
-def _clear(mapping: dict[Any, Any]) -> None:
-    (OrderedDict if isinstance(mapping, OrderedDict) else dict).clear(mapping)  # type: ignore[arg-type]
+def _clear(container: dict[Any, Any] | set[Any]) -> None:
+    kind: Any = next(kind for kind in (OrderedDict, dict, set) if isinstance(container, kind))
+    kind.clear(container)
 
 
 def _fill(mapping: dict[Any, Any], keys: Iterable[Any], values: Iterable[Any]) -> None:
