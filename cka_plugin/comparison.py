@@ -342,7 +342,16 @@ class Comparison:
             raise ValueError(f"levels are of two models; given {first} alone: compare it with another")
         model = self[first] if data is None else with_inputs(self[first], data)
         asked = Asked(measure, draws, seed, level, fraction)
-        return levels(model, self[second], asked, (self._block(first), self._block(second)), self._setting("unbiased"))
+        blocks = self._block(first), self._block(second)
+        return levels(model, self[second], asked, blocks, self._setting("unbiased"), self._functional(first, second))
+
+    def _functional(self, a: str, b: str) -> list[str]:
+        """How often two models predict alike, or why that is not known: likeness in what they do."""
+        try:
+            found = self.agreement(a, b)
+        except ValueError as error:
+            return [f"agreement of predictions is not known: {error}"]
+        return [f"{a} and {b} predict the same class on {found.agreement:.0%} of the examples"]
 
     def _block(self, name: str) -> range | None:
         """The layers of a model's largest block, where it has one."""

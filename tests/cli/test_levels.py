@@ -33,8 +33,8 @@ def test_compare_shows_the_levels_of_the_first_model_and_each_other(command) -> 
     assert "levels: 2 untrained copies beside 2 models: 160 more examples through each copy" in said
     assert "Layers of narrow, each with its best match in wide" in out
     assert "lie above the untrained" in " ".join(out.split())
-    table = out[: out.index("\n=  ")]
-    assert max(map(len, table.splitlines())) <= 80
+    shown = out[: out.index("160 examples in 8 minibatches of 20, unbiased")]
+    assert max(map(len, shown.splitlines())) <= 80
     assert "no untrained" not in out
 
 

@@ -54,7 +54,12 @@ class Asked:
 
 
 def levels(
-    a: Content, b: Content, asked: Asked, blocks: tuple[range | None, range | None] = (None, None), setting: str = ""
+    a: Content,
+    b: Content,
+    asked: Asked,
+    blocks: tuple[range | None, range | None] = (None, None),
+    setting: str = "",
+    notes: Sequence[str] = (),
 ) -> Levels:
     """The similarity of two models layer by layer, and what may explain it; from their representations alone.
 
@@ -64,6 +69,7 @@ def levels(
         asked: how.
         blocks: for each model, the layers whose first components say which examples dominate; None for all.
         setting: which CKA, on what, for people.
+        notes: what else a reader should know.
 
     Raises:
         ValueError: too few draws, no such measure, or a fraction or level outside (0, 1).
@@ -78,7 +84,7 @@ def levels(
     rows = [LayerLevels(name, None) for name in a.layer_names]
     pairs = [(i, int(np.nanargmax(values))) for i, values in enumerate(matrix) if np.isfinite(values).any()]
     missing: dict[str, str] = {}
-    columns = _of_similarity(sums, pairs, b, asked)
+    columns = _of_similarity(sums, pairs, (a, b), asked.level)
     columns |= _of_chance(a, b, pairs, matrix, asked)
     columns |= _of_copies(a, b, sums, pairs, asked.level, missing)
     columns |= _of_data(a, b, pairs, matrix, missing)
@@ -87,6 +93,7 @@ def levels(
     gone = _dominant((a, b), found, blocks, asked.fraction)
     columns |= _without(a, b, gone, pairs, missing)
     columns |= _of_second_measure(a, b, pairs, asked, missing)
+    columns |= _of_second_measure_untrained(a, b, columns, asked)
     for place, (i, _) in enumerate(pairs):
         row = replace(rows[i], **{name: values[place] for name, values in columns.items()})
         rows[i] = replace(row, sentence=sentence_of_layer(row, asked.measure, len(gone)))
@@ -103,7 +110,7 @@ def levels(
         left_out=len(gone),
         dominant_examples=[a.example_ids[i] for i in gone],
         missing=missing,
-        notes=_notes(a, b),
+        notes=[*notes, *_notes(a, b)],
         shown=(_shown(a), _shown(b)),
     )
 
@@ -112,16 +119,20 @@ def _cells(matrix: Floats, pairs: Sequence[tuple[int, int]]) -> list[float]:
     return [float(matrix[i, j]) for i, j in pairs]
 
 
-def _of_similarity(sums: Sums, pairs: Sequence[tuple[int, int]], b: Content, asked: Asked) -> dict[str, list[Any]]:
-    matrix, (low, high) = sums.cka(), sums.interval(asked.level)
+def _of_similarity(
+    sums: Sums, pairs: Sequence[tuple[int, int]], models: tuple[Content, Content], level: float
+) -> dict[str, list[Any]]:
+    a, b = models
+    matrix, (low, high) = sums.cka(), sums.interval(level)
     tied: list[bool | None] = []
     for i, j in pairs:
         others = [k for k in np.flatnonzero(np.isfinite(matrix[i])).tolist() if k != j]
         margin = math.nan
         if others:
-            margin = difference(sums, (i, j), sums, (i, max(others, key=lambda k: matrix[i, k])), asked.level).low
+            margin = difference(sums, (i, j), sums, (i, max(others, key=lambda k: matrix[i, k])), level).low
         tied.append(None if math.isnan(margin) else margin <= 0)
     return {
+        "layer": [a.layer_names[i] for i, _ in pairs],
         "match": [b.layer_names[j] for _, j in pairs],
         "tied": tied,
         "cka": _cells(matrix, pairs),
@@ -263,7 +274,7 @@ def _of_second_measure(
     if reason := min((chosen.too_small(n) for n in a.batch_sizes), key=len):
         missing["second"] = f"{asked.measure}: {reason}"
         return {}
-    measured = measured_pairs(a, b, pairs, asked.measure, asked.seed, asked.level)
+    measured = measured_pairs(a, b, pairs, asked.measure, seed=asked.seed, level=asked.level)
     return {
         "second": measured.value.tolist(),
         "second_low": measured.low.tolist(),
@@ -275,6 +286,24 @@ def _of_second_measure(
 def _shown(model: Content) -> dict[str, str]:
     told = zip(model.layer_names, model.shown_layers, strict=True)
     return {name: layer.name for name, layer in told if layer.name != name}
+
+
+def _of_second_measure_untrained(a: Content, b: Content, columns: dict[str, list[Any]], asked: Asked) -> Any:
+    """The second measure of the layers of the untrained copies whose CKA stands beside."""
+    if "untrained_match" not in columns or "second" not in columns:
+        return {}
+    one, other = a.beside[UNTRAINED], b.beside[UNTRAINED]
+    values = np.full(len(columns["second"]), np.nan)
+    known = [place for place, match in enumerate(columns["untrained_match"]) if match is not None]
+    layers = [columns["layer"][place] for place in known]
+    matches = [columns["untrained_match"][place] for place in known]
+    places = [
+        (one.layer_names.index(layer), other.layer_names.index(match))
+        for layer, match in zip(layers, matches, strict=True)
+    ]
+    if places:
+        values[known] = measured_pairs(one, other, places, asked.measure, draws=0).value
+    return {"second_untrained": values.tolist()}
 
 
 def _why(models: Sequence[Content], what: str, otherwise: str) -> str:

@@ -18,10 +18,7 @@ _UNTRAINED = (
     "best match of the layer between untrained copies, one of each model; > CKA lies above it, < below it, ~ these "
     "examples do not tell (interval of the difference)"
 )
-_ALONG = (
-    "the part of CKA along these two: all of it, if the two layers shared no more than their likeness to inputs and "
-    "labels"
-)
+_ALONG = "the part of CKA along {data}: all of it, if the two layers shared no more than their likeness to these"
 _COMPONENTS = (
     "share of its variance in the first principal component (in minibatches of {n}, on which it depends), and unbiased "
     "effective dimension"
@@ -65,6 +62,7 @@ class LayerLevels:
         second_low: lower end of its interval.
         second_high: upper end.
         second_chance: the largest of 19 draws with the examples of one layer permuted.
+        second_untrained: the second measure of the two layers of the untrained copies.
         sentence: all that in words.
     """
 
@@ -95,6 +93,7 @@ class LayerLevels:
     second_low: float = math.nan
     second_high: float = math.nan
     second_chance: float = math.nan
+    second_untrained: float = math.nan
     sentence: str = ""
 
     @property
@@ -160,11 +159,11 @@ class Levels(Result):
             (
                 self.shown[0].get(row.layer, row.layer),
                 "-" if row.match is None else self.shown[1].get(row.match, row.match) + " =" * bool(row.tied),
-                number(row.cka, 2),
-                number(row.high - row.cka, 2),
-                number(row.chance, 2),
-                number(row.calibrated, 2),
-                f"{_MARKS[row.against_untrained]} {number(row.untrained, 2)}",
+                number(row.cka),
+                number(row.high - row.cka),
+                number(row.chance),
+                number(row.calibrated),
+                f"{_MARKS[row.against_untrained]} {number(row.untrained)}",
             )
             for row in self.layers
         ]
@@ -172,7 +171,7 @@ class Levels(Result):
 
     def explanation_table(self) -> Table:
         """For each layer: data, first component, dominant examples and the second measure."""
-        header = ["layer", "input", "labels", "along", "PC1", "dim.", "w/o dom.", "second", "chance"]
+        header = ["layer", "input", "labels", "along", "PC1", "dim.", "w/o dom.", "second", "untr."]
         rows = [
             (
                 self.shown[0].get(row.layer, row.layer),
@@ -181,9 +180,9 @@ class Levels(Result):
                 number(row.along_data, 2),
                 "-" if math.isnan(row.first_component_share) else f"{row.first_component_share:.0%}",
                 number(row.dimension, 1),
-                number(row.without_dominant, 2),
+                number(row.without_dominant),
                 number(row.second, 2),
-                number(row.second_chance, 2),
+                number(row.second_untrained, 2),
             )
             for row in self.layers
         ]
@@ -194,25 +193,38 @@ class Levels(Result):
         a = for_terminal(self.names[0])
         lines = {
             "=": "a tie: these examples do not tell it from the second best match",
-            "±95%": "half the jackknife interval: what other examples, not another training run, would change",
-            "chance": f"what the best of as many unrelated layers reaches in 1 draw of 20 (of {self.draws})",
+            "±95%": (
+                "half the jackknife interval: what other examples, not another training run, would change; it is too "
+                "narrow where examples belong together, as crops of one picture do"
+            ),
+            "chance": f"what the best match reaches in 1 draw of 20 (of {self.draws}), examples of one permuted",
             "calibr.": "(CKA - chance) / (1 - chance)",
             "untrained": _UNTRAINED,
-            "input, labels": f"CKA of the layer of {a} with the inputs, with the classes",
-            "along": _ALONG,
+            "input, labels": f"CKA of the layer of {a} with the inputs as they are in the data, with the classes",
+            "along": _ALONG.format(data=self.data),
             "PC1, dim.": f"of the layer of {a}: {_COMPONENTS.format(n=self.batch_size)}",
             "w/o dom.": (
                 f"CKA without {self.left_out} of {self.examples} examples: the {self.fraction:.0%} of each model that "
                 "dominate its first components"
             ),
             "second": (
-                f"{self.measure} of the two ({dependence_of(self.measure)}; here n = {self.batch_size}), and the "
-                "largest of 19 draws by chance"
+                f"{self.measure} of the two ({dependence_of(self.measure)}; here n = {self.batch_size}); the largest "
+                f"of 19 draws by chance is {self._second_chance()}"
             ),
+            "untr.": "the same of the two layers of the untrained copies",
         }
         named = [f"{word:<{_INDENT}}{said}" for word, said in lines.items()]
         empty = [f"no {column}: {reason}" for column, reason in self.missing.items()]
         return [line for text in [*named, *empty] for line in wrapped(text, _INDENT)]
+
+    @property
+    def data(self) -> str:
+        """What is known of the data: `inputs and labels`, `inputs`, `labels`."""
+        return known_data(self.layers)
+
+    def _second_chance(self) -> str:
+        values = [row.second_chance for row in self.layers if math.isfinite(row.second_chance)]
+        return f"{min(values):.2f} to {max(values):.2f}" if values else "-"
 
     def conclusion(self) -> list[str]:
         """The sentence on the two models, and the notes, in lines that fit a terminal."""
@@ -233,6 +245,12 @@ class Levels(Result):
             *self.conclusion(),
         ]
         return "\n".join(parts)
+
+
+def known_data(rows: Sequence[LayerLevels]) -> str:
+    """Which of inputs and labels there is a CKA with."""
+    held = {"inputs": [row.input for row in rows], "labels": [row.labels for row in rows]}
+    return " and ".join(name for name, values in held.items() if any(map(math.isfinite, values))) or "inputs and labels"
 
 
 def wrapped(text: str, indent: int = 0) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cka_plugin.analysis.levels.result import LayerLevels
+from cka_plugin.analysis.levels.result import LayerLevels, known_data
 from cka_plugin.wording import for_terminal
 
 ALPHA = 0.05
@@ -29,7 +29,7 @@ def sentence_of_layer(row: LayerLevels, measure: str, left_out: int) -> str:
             }[row.against_untrained]
         )
     if math.isfinite(row.along_data):
-        parts.append(f"{row.along_data:.2f} of it along {_data(row)}")
+        parts.append(f"{row.along_data:.2f} of it along {known_data([row])}")
     if math.isfinite(row.without_dominant):
         parts.append(f"{row.without_dominant:.2f} without {left_out} dominant examples")
     if math.isfinite(row.second):
@@ -48,28 +48,24 @@ def sentence_of_models(rows: Sequence[LayerLevels], names: tuple[str, str], meas
     judged = [row for row in alive if row.against_untrained]
     if judged:
         how = {mark: _count(judged, lambda row, m=mark: row.against_untrained == m) for mark in ("above", "below")}
-        rest = sum(row.against_untrained == "unclear" for row in judged)
-        parts.append(
-            f"architecture: {how['above']} lie above the untrained copies, {how['below']} below, of {rest} these "
-            "examples do not tell"
-        )
+        unclear = sum(row.against_untrained == "unclear" for row in judged)
+        above = [row.cka - row.untrained for row in judged if row.against_untrained == "above"]
+        by = f" by {_span(above)}" if above else ""
+        told = f"{how['above']} lie above the untrained copies{by}, {how['below']} below, {unclear} undecided"
+        parts.append(f"architecture: {told}")
     if along := [row.along_data for row in alive if math.isfinite(row.along_data)]:
-        parts.append(f"data: along {_data(alive[0])} lie {_span(along)} of CKA")
+        parts.append(f"data: of CKA {_span(along)} lies along {known_data(alive)}")
     if few := [row for row in alive if math.isfinite(row.without_dominant)]:
-        hang = [row.layer for row in few if row.hangs_on_few]
-        parts.append(
-            f"a few examples: without {left_out} that dominate, {len(hang)} of {len(few)} lose half of CKA or more"
-        )
+        hang = sum(row.hangs_on_few for row in few)
+        change = [row.without_dominant - row.cka for row in few]
+        by = f"{min(change):+.3f} to {max(change):+.3f}"
+        told = f"without {left_out} that dominate CKA changes by {by}, and {hang} of {len(few)} lose half of it or more"
+        parts.append(f"a few examples: {told}")
     if second := [row for row in alive if math.isfinite(row.second)]:
-        parts.append(
-            f"{measure} is beyond its own chance in {_count(second, lambda row: row.second > row.second_chance)}"
-        )
+        beyond = _count(second, lambda row: row.second > row.second_chance)
+        values = [row.second for row in second]
+        parts.append(f"{measure} is {_span(values)}, beyond its own chance in {beyond}")
     return f"{a} and {b}: {'; '.join(parts)}."
-
-
-def _data(row: LayerLevels) -> str:
-    known = [name for name, value in (("inputs", row.input), ("labels", row.labels)) if math.isfinite(value)]
-    return " and ".join(known)
 
 
 def _count(rows: Sequence[LayerLevels], holds: Callable[[LayerLevels], bool]) -> str:

@@ -37,7 +37,14 @@ class MeasuredPairs:
 
 
 def measured_pairs(
-    a: GramVectors, b: GramVectors, pairs: Sequence[Pair], measure: str, seed: int = 0, level: float = 0.95
+    a: GramVectors,
+    b: GramVectors,
+    pairs: Sequence[Pair],
+    measure: str,
+    *,
+    seed: int = 0,
+    level: float = 0.95,
+    draws: int = DRAWS,
 ) -> MeasuredPairs:
     """A measure other than CKA of pairs of layers of two models.
 
@@ -48,6 +55,7 @@ def measured_pairs(
         measure: any but `cka`; see `similarity`.
         seed: of the permutations.
         level: of the intervals.
+        draws: how many permutations; without any, `chance` is NaN.
 
     Raises:
         ValueError: unlike minibatches, an unknown measure, or no minibatch large enough.
@@ -61,20 +69,21 @@ def measured_pairs(
     """
     rng = np.random.default_rng(seed)
     values, weights, passes = [], [], []
-    null = np.zeros((DRAWS, len(pairs)))
+    null = np.zeros((draws, len(pairs)))
     for part in parts_of(a, b, measure):
         of_pair = _each(part, pairs)
         values.append(_values(part, of_pair, lambda right: right))
         weights.append(part.weight)
         passes.append(part.pass_index)
         if part.pass_index == min(a.passes):
-            for draw in range(DRAWS):
+            for draw in range(draws):
                 order = torch.from_numpy(rng.permutation(part.right.n))
                 null[draw] += part.weight * _values(part, of_pair, lambda right, by=order: right.permuted(by))
     first = np.array(passes) == min(a.passes)
     found = Measured(np.stack(values)[:, :, None], np.array(weights), first)
     low, high = found.interval(level)
-    chance = (null / np.array(weights)[first].sum()).max(axis=0)
+    reached = null / np.array(weights)[first].sum()
+    chance = reached.max(axis=0) if draws else np.full(len(pairs), np.nan)
     return MeasuredPairs(found.mean()[:, 0], low[:, 0], high[:, 0], chance)
 
 

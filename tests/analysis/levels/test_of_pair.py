@@ -224,6 +224,12 @@ def test_the_second_measure_is_of_the_same_pairs_with_its_own_chance(case: Case)
     whole = case.comparison.matrix("a", "b", measure="mutual_knn")
     assert case.column("second") == pytest.approx(whole[np.arange(5), case.best], abs=1e-12)
     low, _ = case.comparison.interval("a", "b", measure="mutual_knn")
+    untrained = case.column("second_untrained")
+    for i, row in enumerate(case.found.layers):
+        k = PATHS.index(str(row.untrained_match))
+        own, other = ([neighbours(x) for x in layer] for layer in (case.untrained[0][i], case.untrained[1][k]))
+        level = np.mean([(k * l).sum() / (10 * SIZE) for k, l in zip(own, other, strict=True)])
+        assert untrained[i] == pytest.approx(level, abs=2e-3)
     assert case.column("second_low") == pytest.approx(low[np.arange(5), case.best], abs=1e-12)
 
 
@@ -303,6 +309,7 @@ def test_the_table_fits_a_terminal_and_the_sentences_hold_the_numbers(case: Case
     assert f"{row.without_dominant:.2f} without {case.found.left_out} dominant examples" in row.sentence
     above = sum(row.against_untrained == "above" for row in case.found.layers)
     assert f"{above} of 5 lie above the untrained copies" in case.found.sentence
+    assert any("a and b predict the same class on" in note for note in case.found.notes)
 
 
 def test_levels_are_plain_data(case: Case) -> None:
