@@ -39,6 +39,9 @@ class Compared(Protocol):
     def calibrated(self, a: str, b: str, draws: int = 199) -> Any:
         """CKA above chance."""
 
+    def levels(self, a: str, b: str, *, draws: int = 199, data: Any = None) -> Any:
+        """What the similarity of two models is held against."""
+
     def block_structure(self, name: str) -> Any:
         """Of a model."""
 

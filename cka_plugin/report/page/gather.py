@@ -14,7 +14,7 @@ from cka_plugin.report.page.compared import Compared
 from cka_plugin.report.page.contents import Contents, Method, Unknown, Verdict
 from cka_plugin.report.page.method import facts_of, warnings_of
 from cka_plugin.report.page.model import model_of
-from cka_plugin.report.page.pair import Found, found_of, pair_of
+from cka_plugin.report.page.pair import Found, Wanted, found_of, pair_of
 from cka_plugin.report.page.pictures import chosen, picture_of
 from cka_plugin.report.page.sentences import many_verdicts, one_verdicts, pair_verdicts
 from cka_plugin.report.page.tables import Column, Table
@@ -59,14 +59,15 @@ def gather(compared: Compared, asked: Asked) -> Contents:
     names = compared.names
     pairs = list(itertools.combinations(names, 2))
     detailed = len(pairs) <= SOME_PAIRS if asked.details is None else asked.details
-    draws = DRAWS if asked.details or len(pairs) <= FEW_PAIRS else FEWER_DRAWS
+    all_of_it = bool(asked.details) or (asked.details is None and len(pairs) <= FEW_PAIRS)
+    draws = DRAWS if all_of_it else FEWER_DRAWS if detailed else 0
+    wanted = Wanted(draws, all_of_it, asked.data, asked.mapping, asked.restrict)
     first = compared[names[0]]
     places = {example: place for place, example in enumerate(first.example_ids)}
-    rules = {"mapping": asked.mapping, "restrict": asked.restrict}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CKAWarning)
         blocks = {name: _attempt(compared, name) for name in names}
-        found = {pair: found_of(compared, *pair, draws if detailed else 0, rules) for pair in pairs}
+        found = {pair: found_of(compared, pair, wanted) for pair in pairs}
         similarity = compared.models()
         verdicts = _verdicts(compared, similarity, blocks, found)
     said = [str(one.message) for one in caught if issubclass(one.category, CKAWarning)]

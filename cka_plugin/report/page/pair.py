@@ -8,10 +8,11 @@ from typing import Any
 
 from cka_plugin.report.page.compared import Compared
 from cka_plugin.report.page.contents import Unknown
+from cka_plugin.report.page.levels import levels_of
 from cka_plugin.report.page.tables import Column, table
 
 GALLERY = 120  # disagreements, and as many examples placed differently, that a page shows of a pair
-_EXCEPTIONS = (ValueError, TypeError, RuntimeError)  # what analyses raise where they cannot be made
+_EXCEPTIONS = (ValueError, TypeError, RuntimeError, OSError)  # what analyses raise where they cannot be made
 
 _CLASSES = [
     ("name", "class", "text"),
@@ -72,38 +73,60 @@ _BLOCKS = [
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which analyses of a pair are wanted, and how.
+
+    Attributes:
+        draws: permutations for the level of chance; 0: neither that nor the places of examples, which take as long as
+            many comparisons.
+        levels: all that similarity can be held against, which takes longer still.
+        data: read again for the level of the inputs; None where they are not at hand.
+        mapping, restrict: of the errors.
+    """
+
+    draws: int = 0
+    levels: bool = False
+    data: Any = None
+    mapping: Any = None
+    restrict: bool = False
+
+
+@dataclass(frozen=True)
 class Found:
     """The results of the analyses of a pair; `Unknown` where one could not be made.
 
     Attributes:
-        correspondence, calibrated, blocks, errors, agreement, examples: what `Comparison` gives under these names.
+        correspondence, calibrated, levels, blocks, errors, agreement, examples: what `Comparison` gives under these
+            names.
     """
 
     correspondence: Any
     calibrated: Any
+    levels: Any
     blocks: Any
     errors: Any
     agreement: Any
     examples: Any
 
 
-def found_of(compared: Compared, a: str, b: str, draws: int, rules: dict[str, Any]) -> Found:
+def found_of(compared: Compared, pair: tuple[str, str], wanted: Wanted) -> Found:
     """Make the analyses of a pair of different models.
 
     Args:
         compared: the comparison.
-        a, b: two models.
-        draws: permutations for the level of chance; 0: neither that nor the places of examples, which take as long as
-            many comparisons.
-        rules: `mapping` and `restrict` of the errors.
+        pair: of models.
+        wanted: which of them.
     """
+    (a, b), rules = pair, {"mapping": wanted.mapping, "restrict": wanted.restrict}
+    draws = wanted.draws
     left_out = Unknown("Left out, as there are many pairs: it is made with details=True (--details).")
     return Found(
         correspondence=_attempt(compared.correspondence, a, b),
         calibrated=_attempt(compared.calibrated, a, b, draws=draws) if draws else left_out,
+        levels=_levels(compared, a, b, wanted) if wanted.levels else left_out,
         blocks=_attempt(compared.compare_blocks, a, b),
         errors=_attempt(compared.errors, a, b, **rules),
-        agreement=_attempt(compared.agreement, a, b, mapping=rules.get("mapping")),
+        agreement=_attempt(compared.agreement, a, b, mapping=wanted.mapping),
         examples=_attempt(compared.examples, a, b) if draws else left_out,
     )
 
@@ -127,6 +150,7 @@ def pair_of(compared: Compared, a: str, b: str, found: Found | None, places: dic
     return result | {
         "correspondence": _or_unknown(found.correspondence, lambda it: _correspondence(it, calibrated, (a, b))),
         "chance": calibrated if isinstance(calibrated, Unknown) else None,
+        "levels": _or_unknown(found.levels, levels_of),
         "blocks": _or_unknown(found.blocks, lambda it: _blocks(it, (a, b))),
         "errors": _or_unknown(found.errors, lambda it: _errors(it, places)),
         "examples": _or_unknown(found.examples, lambda it: _examples(it, places)),
@@ -138,6 +162,15 @@ def _attempt(analyse: Callable[..., Any], *given: Any, **options: Any) -> Any:
         return analyse(*given, **options)
     except _EXCEPTIONS as error:
         return Unknown(str(error))
+
+
+def _levels(compared: Compared, a: str, b: str, wanted: Wanted) -> Any:
+    """With the inputs, where the data are at hand and have any that are numbers of one shape."""
+    if wanted.data is not None:
+        found = _attempt(compared.levels, a, b, draws=wanted.draws, data=wanted.data)
+        if not isinstance(found, Unknown):
+            return found
+    return _attempt(compared.levels, a, b, draws=wanted.draws)
 
 
 def _or_unknown(found: Any, describe: Callable[[Any], dict[str, Any]]) -> Any:

@@ -28,7 +28,9 @@ def pair_verdicts(a: str, b: str, similarity: float, found: Found, blocks: Mappi
     made = [Verdict("Layers", _layers(a, b, similarity, found.correspondence))]
     if not isinstance(found.correspondence, Unknown):
         made.append(Verdict("Order", _order(a, b, found.correspondence)))
-    if not isinstance(found.calibrated, Unknown):
+    if not isinstance(found.levels, Unknown):
+        made.append(Verdict("What explains it", f"Of the similarity of {found.levels.sentence}"))
+    elif not isinstance(found.calibrated, Unknown):
         made.append(Verdict("Above chance", _chance(found.calibrated)))
     made.append(Verdict("Block structure", block_sentences(blocks)))
     made.append(Verdict("Errors", _errors(found)))

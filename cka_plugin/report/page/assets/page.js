@@ -60,6 +60,7 @@ async function comparison() {
     const made = [
       ["layers", "Layers", () => [many ? heat : null, profiles, tableOfPicture("Table of all cells", () => cells(state))], true],
       ["correspondence", "Correspondence", () => correspondence(state), !same],
+      ["levels", "What the similarity is held against", () => levels(state), false],
       ["blocks", "Block structure", () => blocks(state), same],
       ["errors", "Errors", () => errors(state), false],
       ["examples", "Examples placed differently", () => examples(state), false],

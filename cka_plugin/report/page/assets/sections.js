@@ -81,6 +81,24 @@ function correspondence({ names, models, pair, scale }) {
   ];
 }
 
+function levels({ names, models, pair }) {
+  const found = pair.levels;
+  if (unknown(found)) return reasonOf(found, "Levels are of two different models.");
+  const [a] = models;
+  const match = found.table.columns[1].values;
+  const series = [
+    { name: "CKA with the best match", x: a.depths, y: found.cka, low: found.low, high: found.high, labels: a.layers.map((layer, i) => `${layer} – ${match[i]}`) },
+    ...found.lines.map((line) => ({ name: line.name, x: a.depths, y: line.values, dashed: true })),
+  ];
+  return [
+    ...found.text.map((words) => h("p", {}, words)),
+    lineChart({ title: `what the similarity of ${names[0]} and ${names[1]} is held against`, series, yTitle: `CKA, or ${found.measure}`, tall: 300 }),
+    ...found.missing.map((words) => note(`Not known: ${words}.`)),
+    tableOfPicture("Table of levels", () => found.table),
+    fold("In words, layer by layer", () => h("ul", {}, found.sentences.filter((words) => words).map((words) => h("li", {}, words))), false, "h4"),
+  ];
+}
+
 function blocksOf(name, model, pictures) {
   const found = model.blocks;
   if (unknown(found)) return [h("h4", {}, name), reasonOf(found, "")];
