@@ -29,7 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--cka-update", action="store_true", help="write missing and changed baselines of cka_regression")
     group.addoption("--cka-prune", action="store_true", help="remove baselines that no test uses any more")
     group.addoption(
-        "--cka-report", metavar="DIR", default=None, help="write the table and the figure of each failed check to DIR"
+        "--cka-report",
+        metavar="DIR",
+        default=None,
+        help="write a page, a summary and a figure of each failed check to DIR",
     )
 
 

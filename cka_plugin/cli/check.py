@@ -14,6 +14,7 @@ import typer
 
 from cka_plugin import regression
 from cka_plugin.cli.app import JsonOption, folder_for, print_json
+from cka_plugin.cli.compare import HideOption
 from cka_plugin.cli.messages import one_line
 from cka_plugin.cli.options import command
 from cka_plugin.options import TAKES
@@ -28,6 +29,7 @@ from cka_plugin.regression.guarded import (
 from cka_plugin.regression.junit import to_junit
 from cka_plugin.regression.limits import Limits
 from cka_plugin.regression.markdown import to_markdown
+from cka_plugin.regression.names import file_name
 from cka_plugin.regression.runs import CheckRun
 from cka_plugin.regression.stored import Baseline, StaleBaselineError
 from cka_plugin.regression.thresholds import DEFAULT_MIN_CKA
@@ -50,7 +52,17 @@ AllowNanOption = Annotated[
     bool, typer.Option("--allow-nan", help="pass over dead and NaN layers that no baseline can judge")
 ]
 OF_THE_MACHINE = ("device", "max_memory")  # not of the model: given, they hold for those of a project too
-WITH_A_PROJECT = ("model", "config", "junit", "markdown", "as_json", "progress", *OF_THE_MACHINE)
+WITH_A_PROJECT = (
+    "model",
+    "config",
+    "junit",
+    "markdown",
+    "report",
+    "hide_examples",
+    "as_json",
+    "progress",
+    *OF_THE_MACHINE,
+)
 
 
 @command("check")
@@ -68,6 +80,10 @@ def check(
     config: ConfigOption = DEFAULT,
     junit: Annotated[Path | None, typer.Option(help="write JUnit XML for CI systems")] = None,
     markdown: Annotated[Path | None, typer.Option(help="write a summary for pull requests")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="write an HTML page on the check; of several models, NAME is put before .html")
+    ] = None,
+    hide_examples: HideOption = False,
     as_json: JsonOption = False,
     **options: Any,
 ) -> None:
@@ -93,6 +109,7 @@ def check(
     runs = [_run(one, progress) for one in guarded]
     _show(runs, as_json)
     written = [_write(junit, to_junit(runs)), _write(markdown, to_markdown(runs))]
+    written += [_write_page(page, run, not hide_examples, not as_json) for page, run in _pages(report, runs)]
     raise typer.Exit(_exit_code(runs) or (0 if all(written) else 2))
 
 
@@ -238,6 +255,30 @@ def _write(path: Path | None, text: str) -> bool:
     except OSError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return False
+    return True
+
+
+def _pages(report: Path | None, runs: Sequence[CheckRun]) -> list[tuple[Path, CheckRun]]:
+    """A page for each model that was checked."""
+    if report is None:
+        return []
+    if len(runs) == 1:
+        return [(report, runs[0])]
+    return [(report.with_name(f"{report.stem}-{file_name(run.name)}{report.suffix}"), run) for run in runs]
+
+
+def _write_page(path: Path, run: CheckRun, examples: bool, said: bool) -> bool:
+    """Write a page; one that cannot be written is said, and hides nothing of what was found."""
+    if run.result is None:
+        return True
+    try:
+        folder_for(path)
+        run.result.report(path, examples=examples, accept=run.accept)
+    except OSError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return False
+    if said:
+        print(f"Page: {for_terminal(path)}")
     return True
 
 

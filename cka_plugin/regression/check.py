@@ -26,6 +26,7 @@ from cka_plugin.regression.notes import changed_preparation, notes_on, passed_ov
 from cka_plugin.regression.predictions import judge_predictions
 from cka_plugin.regression.result import CheckResult, LayerCheck
 from cka_plugin.regression.sample_size import too_few
+from cka_plugin.regression.seen_examples import reader
 from cka_plugin.regression.stored import StaleBaselineError
 from cka_plugin.regression.structure import new_block_structure
 from cka_plugin.regression.thresholds import check_noise, thresholds_of
@@ -169,6 +170,7 @@ def check(
     prepared = bool(changed_preparation(loaded.representation, made))
     pattern = Pattern(rows, missing, bool(predictions.failures), prepared)
     return CheckResult(
+        raw=reader(loaded, made, data),
         model=made.name,
         baseline=source,
         failures=failures,

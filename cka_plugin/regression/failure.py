@@ -19,17 +19,19 @@ _INSTALLED = tuple(str(Path(sysconfig.get_path(name))) for name in ("purelib", "
 
 @dataclass(frozen=True)
 class FailureReport:
-    """The table, the data and the figure of a failed check.
+    """The page, the summary, the data and the figure of a failed check.
 
     Attributes:
         folder: where they are written; None for nowhere.
         name: of their files, without suffix.
         result: the check.
+        accept: how what the model computes now is accepted.
     """
 
     folder: Path | None
     name: str
     result: CheckResult
+    accept: str = ""
 
     def write(self, written: list[str]) -> str:
         """Write the files, and add to `written`; a folder that cannot be written hides nothing of the failure.
@@ -45,6 +47,7 @@ class FailureReport:
             Path(f"{base}.md").write_text(self.result.to_markdown(), encoding="utf-8")
             plain = json.dumps(self.result.to_dict(), indent=1, allow_nan=False)
             Path(f"{base}.json").write_text(plain, encoding="utf-8")
+            self.result.report(f"{base}.html", accept=self.accept)
             if find_spec("matplotlib") is not None:
                 from cka_plugin.report.plots.check import check
                 from cka_plugin.report.plots.frame import Frame
@@ -53,7 +56,7 @@ class FailureReport:
                 check(self.result.layers, Frame(title=title)).savefig(f"{base}.png")
         except OSError as error:
             return f"\nThe report could not be written to {self.folder}: {error.strerror or error}"
-        written.append(f"{base}.md")
+        written.append(f"{base}.html")
         return ""
 
 

@@ -171,7 +171,9 @@ class CkaRegression:
         result = check(given[0], baseline, given[1], **run, **asdict(limits))
         if result.passed:
             return result
-        report = FailureReport(self.baselines.report, self._report_name(path), result).write(self.baselines.reports)
+        report = FailureReport(self.baselines.report, self._report_name(path), result, ACCEPT).write(
+            self.baselines.reports
+        )
         return f"{result}\n\nBaseline: {for_terminal(shown)}\n{ACCEPT}{report}"
 
     # Files

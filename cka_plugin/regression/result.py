@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cka_plugin import tables
+from cka_plugin.regression.chart import mermaid
 from cka_plugin.regression.moved_examples import MovedExample, sentence_on
+from cka_plugin.regression.words import what_moved
 from cka_plugin.wording import for_markdown, for_terminal, interval, number
 
 if TYPE_CHECKING:
     from cka_plugin.analysis.errors.result import ErrorComparison
 
 _SHOWN_LAYERS = 20
+_SAID = 3  # sentences of a summary on what is no layer
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ class CheckResult:
             settle it.
         level: of the intervals.
         examples: the 20 that moved most, the furthest first; empty where the check passed, or no layer moved.
+        raw: gives examples by their ids as they are in the data, for the page; None where the check had no data.
     """
 
     model: str
@@ -100,6 +107,7 @@ class CheckResult:
     inconclusive: list[str] = field(default_factory=list)
     level: float = 0.95
     examples: list[MovedExample] = field(default_factory=list)
+    raw: Callable[[Sequence[Any]], dict[Any, Any]] | None = field(default=None, compare=False)
 
     @property
     def passed(self) -> bool:
@@ -161,20 +169,43 @@ class CheckResult:
         values["errors"] = None if self.errors is None else self.errors.to_dict()
         return values
 
+    def report(self, path: str | os.PathLike[str], *, examples: bool = True, accept: str = "") -> Path:
+        """Write one HTML page: worst first, what moved, where, for which classes and examples, and what it may mean.
+
+        Args:
+            path: of the page.
+            examples: show examples, read again from the data of the check; False, for private data: their ids alone.
+            accept: how what the model computes now is accepted, a sentence.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        from cka_plugin.regression.page import contents_of
+        from cka_plugin.report.page.write import write_check
+
+        return write_check(contents_of(self, examples, accept), path)
+
     def to_markdown(self) -> str:
-        """The table for a pull request or a job summary."""
+        """The summary for a pull request or a job summary: what is shown has 20 lines at most, the rest is folded."""
         mark = {"passed": "✅", "FAILED": "❌"}.get(self.verdict, "❔")
         lines = [f"### {mark} CKA check: {for_markdown(self.headline())}", ""]
-        lines += [f"- {for_markdown(sentence)}" for sentence in self.sentences()]
-        lines += [f"- {for_markdown(moved)}"] if (moved := sentence_on(self.examples)) else []
+        said = self._summary()
+        lines += [f"- {for_markdown(sentence)}" for sentence in said]
         lines += ["", for_markdown(self.meaning)] if self.meaning else []
+        lines += ["", *mermaid(self.layers)] if said else []
+        lines += ["", for_markdown(self._figures()), "", "<details><summary>All layers and notes</summary>", ""]
+        if said:
+            lines += [*(f"- {for_markdown(sentence)}" for sentence in self.sentences()), ""]
         lines += [
-            "",
             f"| {' | '.join(self._header())} |",
             "|---|---:|---:|---:|---|",
             *(f"| {' | '.join(for_markdown(cell) for cell in _cells(row))} |" for row in self.worst),
             "",
-            *(f"> {for_markdown(note)}" for note in [self._figures(), *self.notes]),
+            *(f"> {for_markdown(note)}" for note in self.notes),
+            "</details>",
         ]
         return "\n".join(lines) + "\n"
 
@@ -201,6 +232,16 @@ class CheckResult:
     def sentences(self) -> list[str]:
         """What failed and what could not be judged."""
         return [*self.failures, *self.inconclusive]
+
+    def _summary(self) -> list[str]:
+        """A few sentences for those who read no more: worst first, what moved, what else failed, which examples."""
+        if self.passed:
+            return []
+        layers = sum(not row.passed and not row.inconclusive for row in self.layers)
+        others = [*self.failures[layers:], *self.inconclusive]
+        said = [what_moved(self.worst), *others[:_SAID]]
+        said += [f"... and {len(others) - _SAID} more below"] if len(others) > _SAID else []
+        return said + ([moved] if (moved := sentence_on(self.examples)) else [])
 
     def __repr__(self) -> str:
         return f"<CheckResult: {for_terminal(self.headline())}>"

@@ -48,6 +48,35 @@ class Method:
 
 
 @dataclass(frozen=True)
+class CheckContents:
+    """A page on a check against a baseline.
+
+    Attributes:
+        title: of the page.
+        verdict: `passed`, `FAILED` or `inconclusive`.
+        verdicts: what was found, the most important first.
+        failures: all that failed or could not be judged, a sentence each.
+        notes: what a reader should know besides.
+        facts: (what, which) of data, intervals, versions.
+        layers: the table of layers, and the lines along depth.
+        errors: the table of classes and the changed predictions, or why there are none.
+        examples: those that moved most: a table, and their places in `pictures`.
+        pictures: of examples, as in `Contents`.
+    """
+
+    title: str
+    verdict: str
+    verdicts: list[Verdict]
+    failures: list[str]
+    notes: list[str]
+    facts: list[tuple[str, str]]
+    layers: dict[str, Any]
+    errors: Any
+    examples: dict[str, Any]
+    pictures: dict[int, dict[str, str]]
+
+
+@dataclass(frozen=True)
 class Contents:
     """A page on a comparison.
 

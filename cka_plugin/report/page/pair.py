@@ -152,8 +152,41 @@ def pair_of(compared: Compared, a: str, b: str, found: Found | None, places: dic
         "chance": calibrated if isinstance(calibrated, Unknown) else None,
         "levels": _or_unknown(found.levels, levels_of),
         "blocks": _or_unknown(found.blocks, lambda it: _blocks(it, (a, b))),
-        "errors": _or_unknown(found.errors, lambda it: _errors(it, places)),
+        "errors": _or_unknown(found.errors, lambda it: errors_of(it, places)),
         "examples": _or_unknown(found.examples, lambda it: _examples(it, places)),
+    }
+
+
+def errors_of(found: Any, places: dict[Any, int]) -> dict[str, Any]:
+    """What the page holds of an `ErrorComparison`: the table of classes, and the first disagreements.
+
+    Args:
+        found: it.
+        places: of the examples, by their ids; those without have no picture.
+    """
+    names = found.class_names
+    shown = found.disagreements[:GALLERY]
+    gallery = [
+        {
+            "id": str(row.example_id),
+            "place": places.get(row.example_id),
+            "label": names[row.label],
+            "a": _class(names[row.prediction_a], row.outside_a),
+            "b": _class(names[row.prediction_b], row.outside_b),
+            "sure_a": row.confidence_a,
+            "sure_b": row.confidence_b,
+            "right": row.right,
+        }
+        for row in shown
+    ]
+    return {
+        "text": str(found).partition("\n\n")[0].split("\n"),
+        "classes": table("classes", found.classes, _CLASSES, found.names),
+        "correction": found.correction,
+        "alpha": found.alpha,
+        "level": found.level,
+        "disagreements": len(found.disagreements),
+        "gallery": gallery,
     }
 
 
@@ -201,33 +234,6 @@ def _blocks(found: Any, names: tuple[str, str]) -> dict[str, Any]:
     for column, attribute in zip(made.columns, ("layers_a", "layers_b"), strict=False):
         column.values[:] = [" to ".join(getattr(pair, attribute)) for pair in found.pairs]
     return {"text": found.reason, "table": made}
-
-
-def _errors(found: Any, places: dict[Any, int]) -> dict[str, Any]:
-    names = found.class_names
-    shown = found.disagreements[:GALLERY]
-    gallery = [
-        {
-            "id": str(row.example_id),
-            "place": places.get(row.example_id),
-            "label": names[row.label],
-            "a": _class(names[row.prediction_a], row.outside_a),
-            "b": _class(names[row.prediction_b], row.outside_b),
-            "sure_a": row.confidence_a,
-            "sure_b": row.confidence_b,
-            "right": row.right,
-        }
-        for row in shown
-    ]
-    return {
-        "text": str(found).partition("\n\n")[0].split("\n"),
-        "classes": table("classes", found.classes, _CLASSES, found.names),
-        "correction": found.correction,
-        "alpha": found.alpha,
-        "level": found.level,
-        "disagreements": len(found.disagreements),
-        "gallery": gallery,
-    }
 
 
 def _class(name: str, outside: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from cka_plugin.tables import json_safe
 
-# How a value is written: words as they are; whole numbers; three decimals; two; p values; percent; percent with a sign.
-FORMATS = ("text", "whole", "number", "depth", "p", "percent", "signed", "flag")
+# How a value is written: words as they are; whole numbers; three, four, two decimals; p values; percent, with a sign.
+FORMATS = ("text", "whole", "number", "fine", "depth", "p", "percent", "signed", "flag")
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,25 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from cka_plugin.report.page.contents import Contents
+from cka_plugin.report.page.contents import CheckContents, Contents
 from cka_plugin.report.page.packing import packed
 from cka_plugin.storage.atomic import write_atomically
 from cka_plugin.wording import for_terminal
 
 # The parts of the script, in the order in which they are put together.
-SCRIPTS = ("elements", "data", "colours", "table", "heatmap", "chart", "sections", "gallery", "page")
+SCRIPTS = (
+    "elements",
+    "data",
+    "colours",
+    "table",
+    "heatmap",
+    "chart",
+    "sections",
+    "gallery",
+    "comparison",
+    "check",
+    "page",
+)
 
 
 def write(contents: Contents, path: str | os.PathLike[str]) -> Path:
@@ -40,7 +52,7 @@ def page(contents: Contents) -> str:
     """The page as text."""
     blobs = {f"model-{i}": packed(model) for i, model in enumerate(contents.models)}
     blobs |= {f"pair-{i}-{j}": packed(pair) for (i, j), pair in contents.pairs.items()}
-    blobs["pictures"] = packed({str(place): picture for place, picture in contents.pictures.items()})
+    blobs["pictures"] = packed(contents.pictures)
     index = {
         "names": contents.names,
         "similarity": contents.similarity,
@@ -49,6 +61,18 @@ def page(contents: Contents) -> str:
     }
     blobs["index"] = packed(index)
     return rendered("comparison.html", {"contents": contents}, blobs)
+
+
+def write_check(contents: CheckContents, path: str | os.PathLike[str]) -> Path:
+    """Write the page on a check, whole or not at all; returns its path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    held = {"layers": contents.layers, "errors": contents.errors, "examples": contents.examples}
+    blobs = {"check": packed(held), "pictures": packed(contents.pictures)}
+    text = rendered("check.html", {"contents": contents}, blobs)
+    return write_atomically(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def rendered(template: str, values: Mapping[str, Any], blobs: Mapping[str, str]) -> str:

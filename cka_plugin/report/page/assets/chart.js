@@ -20,7 +20,7 @@ function axis(values, fixed = null) {
   return { low: from, high: to, ticks, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
 }
 
-// Lines over relative depth: series of { name, x, y, low, high, dashed }, and marks of { x, label }.
+// Lines over relative depth: series of { name, x, y, low, high, dashed, labels, bad }, and marks of { x, label }.
 function lineChart({ title, series, yTitle, fixed = null, marks = [], tall = 240 }) {
   const WIDE = room();
   const [left, right, top, bottom] = [52, 12, 12, 40];
@@ -53,9 +53,11 @@ function lineChart({ title, series, yTitle, fixed = null, marks = [], tall = 240
     for (const run of runsOf(one.y.map((value) => !missing(value)))) {
       const points = run.map((i) => `${across(one.x[i])},${place(one.y[i])}`).join(" ");
       picture.append(s("polyline", { points, class: `line ${kind}${one.dashed ? " dashed" : ""}` }));
-      if (one.y.length > 80 || one.dashed) continue;
+      if (one.dashed) continue;
       for (const i of run) {
-        picture.append(s("circle", { cx: across(one.x[i]), cy: place(one.y[i]), r: 3, class: `dot ${kind}` },
+        if (one.y.length > 80 && !(one.bad && one.bad[i])) continue;
+        const bad = one.bad && one.bad[i] ? " bad" : "";
+        picture.append(s("circle", { cx: across(one.x[i]), cy: place(one.y[i]), r: bad ? 4.5 : 3, class: `dot ${kind}${bad}` },
           s("title", {}, `${one.labels ? one.labels[i] : ""}: ${written(one.y[i])}`)));
       }
     }

@@ -36,6 +36,7 @@ const FORMATS = {
   text: (v) => String(v),
   whole: (v) => v.toLocaleString("en-US"),
   number: (v) => v.toFixed(3),
+  fine: (v) => v.toFixed(4),
   depth: (v) => v.toFixed(2),
   p: (v) => (v === 0 || v >= 0.001 ? v.toFixed(3) : v.toExponential(1)),
   percent: (v) => `${(100 * v).toFixed(1)}%`,
