@@ -10,9 +10,11 @@ import math
 import re
 from collections.abc import Sequence
 
-from cka_plugin.report.check_plot import CheckedLayer
+from cka_plugin.report.plots.check import CheckedLayer
 
 _NAMED = 14  # layers whose names fit below one another; more are numbered
+# Of the two lines; those that Mermaid takes by itself are too pale to be seen.
+_COLOURS = '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#0b6bcb, #d1242f"}}}}%%'
 _UNSAFE = re.compile(r"[^\w.@/-]")  # in a quoted word of a Mermaid chart
 
 
@@ -34,6 +36,7 @@ def mermaid(rows: Sequence[CheckedLayer]) -> list[str]:
     line = ", ".join(f"{row.cka if math.isfinite(row.cka) else low:.4f}" for row in rows)
     return [
         "```mermaid",
+        _COLOURS,
         "xychart-beta",
         f"  x-axis {across}",
         f'  y-axis "CKA with the baseline" {low:g} --> {high:g}',

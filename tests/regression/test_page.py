@@ -72,6 +72,6 @@ def test_the_chart_has_every_layer_and_no_markup_of_names(failed: CheckResult) -
     chart = mermaid(failed.layers)
     assert chart[0] == "```mermaid"
     assert chart[-1] == "```"
-    assert chart[4] == f"  line [{', '.join(f'{row.cka:.4f}' for row in failed.layers)}]"
-    assert not set("`<>;") & set("".join(chart[1:-1]).replace("-->", ""))
+    assert chart[5] == f"  line [{', '.join(f'{row.cka:.4f}' for row in failed.layers)}]"
+    assert not set("`<>;") & set("".join(chart[2:-1]).replace("-->", ""))
     assert mermaid([]) == []
