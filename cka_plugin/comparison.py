@@ -857,6 +857,27 @@ class Comparison:
             representations = [Representation.from_record(record) for record in saved.records]
             return Comparison(representations, estimator=saved.notes["estimator"], match=saved.notes["match"])
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from cka_plugin.notebook.card import card
+        from cka_plugin.notebook.images import matrix_image
+
+        a, b = self.names[0], self.names[-1]
+        if len(self.names) > 2:
+            picture = matrix_image(
+                self.models(), "mean CKA at equal depth of every two models, the first at the bottom"
+            )
+        else:
+            told = f"CKA of the layers of {a} (upwards) and {b} (to the right)"
+            picture = matrix_image(self.matrix(a, b), told)
+        rows = [
+            [name, len(self.layers(name)), "-" if self[name].accuracy is None else f"{self[name].accuracy:.1%}"]
+            for name in self.names
+        ]
+        return card(
+            f"Comparison of {listed(self.names, 4)}", [self._setting()], ["model", "layers", "accuracy"], rows, picture
+        )
+
     def __repr__(self) -> str:
         first = self[self.names[0]]
         models = ", ".join(f"{name} ({len(self.layers(name))} layers)" for name in self.names)

@@ -49,6 +49,7 @@ FLOORS: list[list[str]] = [
     ["core"],
     ["storage"],
     ["sample"],
+    ["notebook"],
     ["tables"],
     ["warnings"],
     ["wording", "version"],

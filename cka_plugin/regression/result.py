@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cka_plugin import tables
+from cka_plugin.notebook.card import MOST_ROWS, card
+from cka_plugin.notebook.images import Bar, bars_image
 from cka_plugin.regression.chart import mermaid
 from cka_plugin.regression.moved_examples import MovedExample, sentence_on
 from cka_plugin.regression.words import what_moved
@@ -242,6 +244,16 @@ class CheckResult:
         said = [what_moved(self.worst), *others[:_SAID]]
         said += [f"... and {len(others) - _SAID} more below"] if len(others) > _SAID else []
         return said + ([moved] if (moved := sentence_on(self.examples)) else [])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        worst = self.worst[:MOST_ROWS]
+        bars = [Bar(row.name, row.cka, row.low, row.high, row.threshold, stressed=not row.passed) for row in worst]
+        told = "CKA with the baseline, the layers nearest to or below their thresholds (black ticks), with "
+        told += f"{100 * self.level:.3g}% intervals; orange where it has not passed"
+        sentences = [text for text in [*self._summary(), self.meaning, self._figures()] if text]
+        rows, picture = [_cells(row) for row in worst], bars_image(bars, told, points=True)
+        return card(self.headline(), sentences, self._header(), rows, picture)
 
     def __repr__(self) -> str:
         return f"<CheckResult: {for_terminal(self.headline())}>"

@@ -12,6 +12,7 @@ from cka_plugin.representation.content import Content
 from cka_plugin.representation.merging import merge_shards
 from cka_plugin.representation.minibatch import Array
 from cka_plugin.representation.records import fields_of, record_of
+from cka_plugin.representation.shown import html_of
 
 KIND = "representation"
 
@@ -117,6 +118,10 @@ class Representation(Content):
         """
         loaded = [part if isinstance(part, Representation) else Representation.load(part) for part in parts]
         return merge_shards(loaded, max_memory)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_of(self)
 
     def __repr__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.1%}"

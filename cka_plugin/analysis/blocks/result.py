@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cka_plugin.core import Floats
+from cka_plugin.notebook.card import card
+from cka_plugin.notebook.images import matrix_image
 from cka_plugin.tables import Result, text_table, to_frame
 
 if TYPE_CHECKING:
@@ -95,6 +97,27 @@ class BlockStructure(Result):
     def to_frame(self) -> pd.DataFrame:
         """One row a block, without the list of all its examples; the strong ones first."""
         return to_frame([*self.blocks, *self.other_runs], Block).drop(columns=["dominant_examples"])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        runs = [*self.blocks, *self.other_runs]
+        rows = [
+            [
+                f"{run.layers[0]} .. {run.layers[-1]}",
+                run.verdict,
+                len(run),
+                run.mean_similarity,
+                run.first_component_share,
+            ]
+            for run in runs
+        ]
+        picture = matrix_image(
+            self.matrix,
+            f"CKA of the layers with one another{', runs outlined' if runs else ''}",
+            [(run.start, run.stop) for run in runs],
+        )
+        header = ["layers", "verdict", "n", "mean CKA", "PC1 share"] if runs else []
+        return card(f"Block structure: {self.verdict}", [self.reason, *self.warnings], header, rows, picture)
 
     def __repr__(self) -> str:
         lines = [f"Block structure: {self.verdict}. {self.reason}"]

@@ -13,6 +13,8 @@ import numpy as np
 from cka_plugin import tables
 from cka_plugin.analysis.errors.certainty import Certainty, certainty_of
 from cka_plugin.analysis.errors.predicted import Disagreement, Examples
+from cka_plugin.notebook.card import card
+from cka_plugin.notebook.images import Bar, bars_image
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,6 +166,23 @@ class ErrorComparison(tables.Result):
         result |= {"classes_too_small": self.classes_too_small}
         del result["examples"]
         return result | {"disagreements": tables.json_safe(self.disagreements)}
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        first = sorted(self.classes, key=lambda row: (row.p_corrected, row.p, -row.n))[:_SHOWN_CLASSES]
+        bars = [Bar(row.name, row.difference, row.low, row.high, stressed=row.significant) for row in first]
+        told = f"accuracy of {self.names[0]} minus that of {self.names[1]}, class by class, with {self.level:.0%} "
+        told += "intervals; orange where it differs"
+        rows = [
+            ["accuracy", self.accuracy_a, self.accuracy_b],
+            ["difference", self.difference, f"{self.interval[0]:+.3f} to {self.interval[1]:+.3f}"],
+            ["exact McNemar p", self.mcnemar_p, self.verdict],
+            ["same predictions", self.agreement, ""],
+            ["kappa of correctness", self.kappa, ""],
+        ]
+        title = f"Errors of {self.names[0]} and {self.names[1]} on {self.n_examples} examples"
+        sentences = [f"{repr(self.certainty).capitalize()}.", *self.notes]
+        return card(title, sentences, ["", *self.names], rows, bars_image(bars, told, points=True))
 
     def __repr__(self) -> str:
         a, b = self.names

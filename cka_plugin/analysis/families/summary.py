@@ -12,6 +12,8 @@ import numpy as np
 from cka_plugin.analysis.blocks import BlockStructure
 from cka_plugin.analysis.families.relation import Relation, relate
 from cka_plugin.core import Floats
+from cka_plugin.notebook.card import MOST_ROWS, card
+from cka_plugin.notebook.images import Bar, bars_image
 from cka_plugin.representation import Representation
 from cka_plugin.tables import Result, text_table
 from cka_plugin.wording import for_terminal, listed
@@ -107,6 +109,27 @@ class Summary(Result):
         if wrong:
             raise ValueError(f"{name!r} is {wrong[0]!r} for some model: expected numbers")
         return [math.nan if value is None else float(value) for value in held]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        header = ["model", "family", "layers", "parameters", "widest", "accuracy", "blocks", "dimension"]
+        rows = [
+            [
+                model.name,
+                model.family or "-",
+                model.layers,
+                "-" if model.parameters is None else f"{model.parameters:,}",
+                "-" if math.isnan(model.features) else f"{model.features:,}",
+                "-" if model.accuracy is None else f"{model.accuracy:.1%}",
+                model.block_verdict,
+                model.dimension,
+            ]
+            for model in self.models
+        ]
+        bars = [Bar(model.name, model.first_component_share) for model in self.models[:MOST_ROWS]]
+        picture = bars_image(bars, "largest share of the variance that a layer's first component holds")
+        reasons = [f"{name}: {reason}" for name, reason in self.reasons.items()]
+        return card(f"Summary of {len(self.models)} models", reasons, header, rows, picture)
 
     def __repr__(self) -> str:
         header = ["model", "family", "layers", "parameters", "widest", "accuracy", "blocks", "in blocks", "PC1"]
