@@ -135,6 +135,7 @@ class Heatmap {
     const height = Math.round(Math.min(Math.max((width * matrix.rows) / matrix.columns, 0.35 * width), 1.15 * width));
     const total = height + bottom + 2;
     this.area = { left, top: 2, width, height };
+    this.canvas.dataset.area = JSON.stringify(this.area);
     Object.assign(this.canvas, { width: full * ratio, height: total * ratio });
     Object.assign(this.canvas.style, { width: `${full}px`, height: `${total}px` });
     drawing.setTransform(ratio, 0, 0, ratio, 0, 0);
