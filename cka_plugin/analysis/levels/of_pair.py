@@ -324,5 +324,6 @@ def _notes(a: Content, b: Content) -> list[str]:
             f"fewer than {MIN_MINIBATCHES} minibatches: no intervals, so that differences are not judged; give more "
             "examples or smaller minibatches"
         )
-    notes.append("another training run, or other initial weights of the copies, would give other numbers")
-    return notes
+    copies = UNTRAINED in a.beside and UNTRAINED in b.beside
+    others = ", and other first weights of the copies other levels" if copies else ""
+    return [*notes, f"another training run would give other numbers{others}"]

@@ -23,6 +23,12 @@ _COMPONENTS = (
     "share of its variance in the first principal component (in minibatches of {n}, on which it depends), and unbiased "
     "effective dimension"
 )
+_COLUMNS = {  # of the tables, which are empty where a level is missing
+    "untrained": ("untrained", "untr."),
+    "along": ("input, labels", "along"),
+    "w/o dom.": ("w/o dom.",),
+    "second": ("second", "untr."),
+}
 _MARKS = {"above": ">", "below": "<", "unclear": "~", "": " "}
 WIDTH = 80  # of a terminal
 _INDENT = 14
@@ -213,7 +219,8 @@ class Levels(Result):
             ),
             "untr.": "the same of the two layers of the untrained copies",
         }
-        named = [f"{word:<{_INDENT}}{said}" for word, said in lines.items()]
+        gone = {word for column in self.missing for word in _COLUMNS.get(column, ())}
+        named = [f"{word:<{_INDENT}}{said}" for word, said in lines.items() if word not in gone]
         empty = [f"no {column}: {reason}" for column, reason in self.missing.items()]
         return [line for text in [*named, *empty] for line in wrapped(text, _INDENT)]
 

@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 import cka_plugin as cka
 from cka_plugin.analysis.levels.of_pair import NO_COPY, NO_INPUT, NO_LABELS, along
 from cka_plugin.engine import beside
+from tests.support import ROOT
 from tests.support.nets import ConvNet, images
 from tests.support.reference import activations, linear, minibatch_cka, u_centred
 
@@ -258,6 +259,24 @@ def test_what_cannot_be_had_is_nan_and_the_reason_is_said(case: Case) -> None:
     with_data = plain.levels(draws=DRAWS, data=case.x)
     assert [row.input for row in with_data.layers] == pytest.approx(case.column("input"), abs=1e-6)
     assert "input" not in with_data.missing
+
+
+def test_a_file_of_version_0_1_0_has_all_but_the_untrained_level() -> None:
+    data = TensorDataset(images(96), torch.arange(96) % 5)
+    old = cka.load(ROOT / "tests" / "support" / "version_0_1_0.safetensors").levels(draws=DRAWS, data=data)
+    nets = {"a": ConvNet(seed=1), "b": ConvNet(8, seed=2)}
+    now = cka.compare(nets, data=data, batch_size=12, levels=True, progress=False).levels(draws=DRAWS)
+    assert old.missing == {"untrained": NO_COPY}
+    assert now.missing == {}
+    frame, expected = old.to_frame(), now.to_frame()
+    empty = {name for name in frame.columns if frame[name].isna().all()}
+    assert empty == {name for name in frame.columns if "untrained" in name}
+    kept = [name for name in frame.columns if name not in empty and name != "sentence"]
+    for name in kept:
+        if frame[name].dtype.kind == "f":
+            assert frame[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=1e-5), name
+        else:
+            assert frame[name].tolist() == expected[name].tolist()
 
 
 def test_few_or_small_minibatches_leave_out_what_needs_more() -> None:
