@@ -17,13 +17,12 @@ from cka_plugin.adapters import registry as adapters
 from cka_plugin.core import pairs_of
 from cka_plugin.data import ReadOptions, Source
 from cka_plugin.engine.hashes import hash_of
-from cka_plugin.engine.inputs import NO_NUMBERS, InputGrams, NoNumbers, inputs_like, usable
+from cka_plugin.engine.inputs import NO_NUMBERS, NoNumbers, inputs_like, usable
 from cka_plugin.lending.identity import weights_hash
 from cka_plugin.models.subject import Subject
 from cka_plugin.models.untrained import NoUntrained, untrained
 from cka_plugin.options import Options
 from cka_plugin.representation import INPUT, UNTRAINED, Representation
-from cka_plugin.storage.vectors import VectorStore
 from cka_plugin.wording import for_terminal
 
 BYTES = 4  # of a number of a vector
@@ -50,10 +49,6 @@ class Beside:
             except NoUntrained as error:
                 self.reasons[model.name] = str(error)
         return self.copies
-
-    def inputs(self) -> InputGrams:
-        """What collects the inputs."""
-        return InputGrams(self.options.kernel, self.options.bandwidth, VectorStore(2**62))
 
     def say_cost(self, models: Sequence[Subject], source: Source, read: ReadOptions) -> None:
         """One line on standard error, before anything runs: how many more forward passes, and what memory."""

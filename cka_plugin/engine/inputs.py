@@ -21,7 +21,8 @@ from cka_plugin.engine.reading import read_like
 from cka_plugin.representation import INPUT, Representation
 from cka_plugin.storage.vectors import VectorStore
 
-SIDE = 32  # pixels, of pictures of several sizes
+SIDE = 32  # pixels, of pictures of several sizes, or large ones
+MOST_PIXELS = 512 * 512  # of a picture: a minibatch of photographs from a camera would take gigabytes
 NO_NUMBERS = (
     "the examples are not numbers of one shape (texts, tokens, sounds of several lengths): similarity to the input "
     "needs arrays, or images"
@@ -36,8 +37,8 @@ class InputGrams:
     """Collects the inputs of a run as a representation of one layer, `input`.
 
     They are taken as they are in the data, before any model's preparation: pixels or features. Pictures have a second
-    layer, their pixels at 32 x 32, which is there also where their sizes differ. Where examples are no numbers of one
-    shape the layer is NaN.
+    layer, their pixels at 32 x 32, which is there also where their sizes differ or they are larger than 512 x 512.
+    Where examples are no numbers of one shape the layer is NaN.
 
     Args:
         kernel: of the Gram matrices, that of the models they are compared with.
@@ -56,8 +57,9 @@ class InputGrams:
 
     def add(self, batch: Batch) -> None:
         """Take one minibatch."""
-        raw = [numbers_of(example) for example in batch.examples()]
-        pictures = [picture_of(example) for example in batch.examples()]
+        examples = list(batch.examples())
+        raw = [numbers_of(example) for example in examples]
+        pictures = [picture_of(example) for example in examples]
         kinds = [_rows(raw, self._known(raw))]
         if not self.layers:
             names = [INPUT, f"{INPUT} at {SIDE} x {SIDE}"][: 1 + all(picture is not None for picture in pictures)]
@@ -140,13 +142,13 @@ def _together(batches: Iterator[Batch], like: Representation) -> Iterator[Batch]
 
 
 def numbers_of(example: Any) -> npt.NDArray[Any] | None:
-    """What an example is made of as numbers, as they are in the data; None where it is no quantities.
+    """What an example is made of as numbers, as they are in the data; None where it is no quantities, or too many.
 
     Whole numbers in a row are taken for tokens: names of words, not quantities.
     """
     picture = picture_of(example)
     if picture is not None:
-        return np.asarray(picture)
+        return np.asarray(picture) if picture.width * picture.height <= MOST_PIXELS else None
     tensor = first_tensor(example)
     if tensor is None and isinstance(example, Tensor | np.ndarray | int | float):
         tensor = torch.as_tensor(example)
@@ -170,8 +172,9 @@ def _small(picture: Image.Image) -> npt.NDArray[Any]:
 
 
 def _rows(arrays: list[npt.NDArray[Any] | None], shape: tuple[int, ...] | None) -> Tensor | None:
-    """(n, d) float64 rows; None where an example is none, or of another shape."""
+    """(n, d) rows, float64, of pixels float32; None where an example is none, or of another shape."""
     kept = [array for array in arrays if array is not None and array.shape == shape]
     if len(kept) < len(arrays):
         return None
-    return torch.from_numpy(np.stack(kept).astype(np.float64).reshape(len(kept), -1))
+    stacked = np.stack(kept).reshape(len(kept), -1)
+    return torch.from_numpy(stacked.astype(np.float32 if stacked.dtype == np.uint8 else np.float64))

@@ -59,13 +59,12 @@ def over_data(
             if rank == 0:
                 beside.say_cost(opened, source, read)
             opened = [*opened, *copies]
-        inputs = None if beside is None else beside.inputs()
         ample = options.max_memory == "auto" or budget >= AMPLE
         with freed_memory(kept=ample) if on_cpu else contextlib.nullcontext():
             if share is None:
-                return ranks.Share(run(opened, source, read, options, budget, inputs), {})
+                return ranks.Share(run(opened, source, read, options, budget), {})
             mine, quiet = replace(read, shard=share), replace(options, progress=options.progress and rank == 0)
-            made = run(opened, source, mine, quiet, budget // size, inputs)
+            made = run(opened, source, mine, quiet, budget // size)
         return ranks.Share(made, identity(opened, source, read, options))
 
     made = ranks.split(work, budget - budget // size)

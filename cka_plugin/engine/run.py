@@ -33,7 +33,6 @@ def run(
     read: ReadOptions,
     options: Options,
     budget: int,
-    inputs: InputGrams | None = None,
 ) -> list[Representation]:
     """Run every model over the data.
 
@@ -43,16 +42,16 @@ def run(
         read: how to read them.
         options: of the call; where `checkpoint_dir` holds an earlier run, it goes on.
         budget: bytes that vectors may take in memory, of all models together; beyond them they lie in files.
-        inputs: where given, it collects those of every minibatch.
 
     Returns:
-        One representation a model, in the order given, and where they were collected one of the inputs.
+        One representation a model, in the order given, and with `options.levels` one of the inputs.
 
     Raises:
         RuntimeError: a model failed, or its layers could not be read.
         ValueError, OSError: the data cannot be used.
     """
     store, classes = VectorStore(budget), ClassesSeen()
+    inputs = InputGrams(options.kernel, options.bandwidth, store) if options.levels else None
     kept = _checkpoints(subjects, source, read, options)
     with contextlib.ExitStack() as stack:
         models = [

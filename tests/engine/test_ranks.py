@@ -104,6 +104,13 @@ def job_shuffled(path: Path) -> None:
     compared(data=loader(shuffle=True, seed=3)).save(path)
 
 
+def job_levels(path: Path | None) -> cka.Comparison:
+    comparison = compared(data=images(14), batch_size=10, levels=True)  # also for a rank without minibatches
+    if path is not None:
+        comparison.save(path)
+    return comparison
+
+
 def job_idle(path: Path | None) -> cka.Comparison:
     comparison = compared(data=images(14), batch_size=10)  # one minibatch of 10 and one of 4 for three ranks
     if path is not None:
@@ -192,6 +199,7 @@ JOBS = [
     ("sampler", 3),
     ("shuffled", 2),
     ("idle", 3),
+    ("levels", 3),
     ("parallel", 2),
     ("fails", 3),
     ("dies", 3),
@@ -246,6 +254,19 @@ def test_every_rank_has_the_result_of_one_process(done: Path, name: str, size: i
         assert_same(cka.load(done / f"{name}-{rank}"), expected)
     contents = {(done / f"{name}-{rank}").read_bytes() for rank in range(size)}
     assert len(contents) == 1
+
+
+def test_untrained_copies_and_inputs_are_shared_out_like_models(done: Path) -> None:
+    assert errors_of(done, "levels") == {}
+    expected = job("levels")(None)
+    for rank in range(3):
+        found = cka.load(done / f"levels-{rank}")
+        assert_same(found, expected)
+        for name in found.names:
+            assert found[name].beside.keys() == {"untrained", "input"}
+            for key, copy in found[name].beside.items():
+                same = zip(copy.vectors, expected[name].beside[key].vectors, strict=True)
+                assert all(np.allclose(one, other, atol=1e-6) for one, other in same)
 
 
 @pytest.mark.parametrize(("name", "size"), [("sampler", 3), ("shuffled", 2)])
