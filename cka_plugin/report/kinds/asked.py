@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.examples.result import ExampleComparison
     from cka_plugin.analysis.families.summary import Summary
     from cka_plugin.analysis.levels.chance import ChanceLevel
+    from cka_plugin.analysis.levels.result import Levels
 
 
 Given = tuple[str | None, str | None]  # the two models that were named
@@ -27,6 +28,7 @@ class Results(Protocol):
     """What pictures are drawn from: the methods of `Comparison` of these names."""
 
     data: Any  # that it was made on; None of a file
+    estimator: str
 
     @property
     def names(self) -> list[str]:
@@ -51,6 +53,8 @@ class Results(Protocol):
     def models(self) -> Floats: ...
 
     def chance(self, a: str | None = None, b: str | None = None, draws: int = 199) -> ChanceLevel: ...
+
+    def levels(self, a: str | None = None, b: str | None = None, *, draws: int = 199) -> Levels: ...
 
     def block_structure(self, name: str | None = None) -> BlockStructure: ...
 
