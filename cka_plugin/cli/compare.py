@@ -12,7 +12,14 @@ from cka_plugin.cli.app import JsonOption, app, check_writable
 from cka_plugin.cli.options import command
 from cka_plugin.core import MIN_EXAMPLES
 
-PlotOption = Annotated[Path | None, typer.Option("--plot", help="draw the heatmap of every pair into this picture")]
+PlotOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plot",
+        metavar="FILE | KIND | KIND=FILE",
+        help="draw the heatmap of every pair, or a kind of picture as comparison.plot does; may be given again",
+    ),
+]
 ReportOption = Annotated[
     Path | None, typer.Option("--report", help="write one HTML page: verdicts, pictures, tables, examples")
 ]
@@ -64,14 +71,16 @@ def compare(
 ) -> None:
     """Compare models layer by layer on the same data."""
     import cka_plugin
+    from cka_plugin.cli.pictures import read_pictures
     from cka_plugin.cli.present import Page, View, check_measure, present, read_mapping
     from cka_plugin.engine.ranks import world
 
-    for path in (save, plot, report):
+    for path in (save, report):
         check_writable(path)
+    pictures = read_pictures(plot)
     mapped, by, levels = read_mapping(mapping), check_measure(measure), options["levels"]
     page = Page(report, data, not hide_examples, details or None)
-    view = View(plot, blocks, errors, mapped, restrict, as_json, examples, levels, None, by, page)
+    view = View(pictures, blocks, errors, mapped, restrict, as_json, examples, levels, None, by, page)
     if levels:
         _check_levels(models, options)
     if errors:

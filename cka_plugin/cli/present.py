@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from cka_plugin.cli.app import print_json
 from cka_plugin.cli.console import show_comparison, show_representation
 from cka_plugin.cli.measured import by_measure
 from cka_plugin.cli.messages import one_line, say
+from cka_plugin.cli.pictures import Wanted, draw_pictures
 from cka_plugin.comparison import Comparison
 from cka_plugin.representation import Representation
 
@@ -36,7 +37,7 @@ class View:
     """What is wanted of a comparison.
 
     Attributes:
-        plot: where to draw the heatmap of every pair.
+        pictures: what to draw, and where.
         blocks: look for the block structure in each model.
         errors: compare the mistakes of the first model and each other.
         mapping: how the classes of heads correspond to those of the labels, as for `Comparison.errors`.
@@ -49,7 +50,7 @@ class View:
         page: where to write the page, and what it holds.
     """
 
-    plot: Path | None = None
+    pictures: Sequence[Wanted] = ()
     blocks: bool = False
     errors: bool = False
     mapping: Any = None
@@ -123,8 +124,8 @@ def present(comparison: Comparison, view: View) -> None:
     first, *others = comparison.names
     if view.page.path is not None:
         attempt(_write_page, comparison, view)
-    if view.plot is not None:
-        attempt(_draw, comparison, view.plot)
+    for picture in view.pictures:
+        attempt(_draw, comparison, picture, view)
     blocks = {name: attempt(comparison.block_structure, name) for name in comparison.names if view.blocks}
     rules = {"mapping": view.mapping, "restrict": view.restrict}
     mistakes = [attempt(comparison.errors, first, name, **rules) for name in others if view.errors]
@@ -181,8 +182,11 @@ def _write_page(comparison: Comparison, view: View) -> None:
         say(f"Page: {page.path}\n")
 
 
-def _draw(comparison: Comparison, path: Path) -> None:
-    comparison.plot().savefig(path)
+def _draw(comparison: Comparison, picture: Wanted, view: View) -> None:
+    errors = {"mapping": view.mapping, "restrict": view.restrict}
+    for path in draw_pictures(comparison, picture, errors, view.page.data):
+        if not view.as_json and picture.kind is not None:
+            say(f"Picture: {path}")
 
 
 def present_representation(representation: Representation, as_json: bool = False, **more: Any) -> None:

@@ -48,17 +48,18 @@ def show(
 ) -> None:
     """Show a saved comparison as `compare` did, or what a saved representation is of."""
     import cka_plugin
+    from cka_plugin.cli.pictures import read_pictures
     from cka_plugin.cli.present import Page, View, check_measure, present, present_representation, read_mapping
     from cka_plugin.representation import Representation
 
-    for path in (plot, report):
-        check_writable(path)
+    check_writable(report)
+    pictures = read_pictures(plot)
     found = cka_plugin.load(file)
     if isinstance(found, Representation):
-        if plot is None and report is None and not (blocks or errors or examples or levels or measure):
+        if not plot and report is None and not (blocks or errors or examples or levels or measure):
             present_representation(found, as_json)
             return
         found = cka_plugin.Comparison([found], found.options.get("estimator", "unbiased"))
     mapped, by = read_mapping(mapping), check_measure(measure)
     page = Page(report, data, not hide_examples, details or None)
-    present(found, View(plot, blocks, errors, mapped, restrict, as_json, examples, levels, data, by, page))
+    present(found, View(pictures, blocks, errors, mapped, restrict, as_json, examples, levels, data, by, page))

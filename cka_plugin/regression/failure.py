@@ -49,11 +49,7 @@ class FailureReport:
             Path(f"{base}.json").write_text(plain, encoding="utf-8")
             self.result.report(f"{base}.html", accept=self.accept)
             if find_spec("matplotlib") is not None:
-                from cka_plugin.report.plots.check import check
-                from cka_plugin.report.plots.frame import Frame
-
-                title = f"{self.result.model} against {self.result.baseline}"
-                check(self.result.layers, Frame(title=title)).savefig(f"{base}.png")
+                self.result.plot().savefig(f"{base}.png")
         except OSError as error:
             return f"\nThe report could not be written to {self.folder}: {error.strerror or error}"
         written.append(f"{base}.html")

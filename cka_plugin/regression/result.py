@@ -18,6 +18,9 @@ from cka_plugin.regression.words import what_moved
 from cka_plugin.wording import for_markdown, for_terminal, interval, number
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from cka_plugin.analysis.errors.result import ErrorComparison
 
 _SHOWN_LAYERS = 20
@@ -189,6 +192,25 @@ class CheckResult:
         from cka_plugin.report.page.write import write_check
 
         return write_check(contents_of(self, examples, accept), path)
+
+    def plot(self, *, ax: Axes | None = None, width: str | float | None = None, title: str | None = None) -> Figure:
+        """CKA of each layer with the baseline against its threshold.
+
+        Args:
+            ax: matplotlib axes to draw in; by default a figure of its own.
+            width: `column` (3.25 inches), `text` (6.75 inches), or inches.
+            title: over the picture; by default which model, against what.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            ModuleNotFoundError: matplotlib is not installed: `pip install matplotlib`.
+        """
+        from cka_plugin.report.plots.check import check
+        from cka_plugin.report.plots.frame import Frame
+
+        return check(self.layers, Frame(ax, width, f"{self.model} against {self.baseline}" if title is None else title))
 
     def to_markdown(self) -> str:
         """The summary for a pull request or a job summary: what is shown has 20 lines at most, the rest is folded."""

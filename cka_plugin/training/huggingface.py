@@ -57,7 +57,7 @@ class CKACallback(TrainerCallback):
         """Measure and log."""
         if not state.is_world_process_zero or round(state.epoch or 0) % self.every:
             return
-        figures = self.probe.measure(unwrap(kwargs["model"])[0])
+        figures = self.probe.measure(unwrap(kwargs["model"])[0], state.global_step)
         pending = control.should_log  # which logging would take for done, and drop the loss of this epoch
         self.trainer.log(figures)
         control.should_log = pending

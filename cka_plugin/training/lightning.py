@@ -62,7 +62,8 @@ class CKACallback(Callback):
         if not trainer.is_global_zero or (trainer.current_epoch + 1) % self.every:
             return
         # Lightning's own log: to all loggers with its own step, and to `callback_metrics` for checkpoints to monitor.
-        pl_module.log_dict(self.probe.measure(self._network(pl_module)), rank_zero_only=True)
+        figures = self.probe.measure(self._network(pl_module), trainer.global_step)
+        pl_module.log_dict(figures, rank_zero_only=True)
 
     def _network(self, pl_module: nn.Module) -> nn.Module:
         return pl_module.get_submodule(self.part)

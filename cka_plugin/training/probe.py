@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
@@ -19,6 +19,10 @@ from cka_plugin.training.start import RESUMED, START, Kept
 from cka_plugin.warnings import CKAWarning, warn
 from cka_plugin.wording import listed
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 class Probe:
     """Measures how far a model has moved, layer by layer, without disturbing its training.
@@ -27,6 +31,9 @@ class Probe:
     same weights, bit by bit, as one without. Nothing of it stays on the model's device. One process measures for
     itself, whatever process group there is. The callbacks keep the start beside the checkpoints; where training resumes
     from one that has none, figures from there on are called `cka/resumed/...`.
+
+    Attributes:
+        history: what was measured in this process, one mapping a measurement, with the `step` where it was told.
 
     Args:
         data: the probe set, as for `represent`: some 256 examples that can be read again and again. Given a `baseline`
@@ -67,6 +74,7 @@ class Probe:
             raise ValueError("the probe set is read again and again: give a list, a data set or a loader, no generator")
         self.data = data
         self.options = {"labels": labels, "batch_size": batch_size, **options}
+        self.history: list[dict[str, float]] = []
         self._kept: Kept | None = None
 
     @property
@@ -103,8 +111,14 @@ class Probe:
         assert self._kept is not None
         self._kept = replace(self._kept, which=RESUMED)
 
-    def measure(self, model: nn.Module) -> dict[str, float]:
+    def measure(self, model: nn.Module, step: int | None = None) -> dict[str, float]:
         """CKA of each layer to the start, to the last measurement and to the baseline; without a start, this is it.
+
+        What is returned is also kept in `history`, for `plot`.
+
+        Args:
+            model: in training.
+            step: of the training, for `history`.
 
         Returns:
             `cka/start/{layer}`, `cka/previous/{layer}`, `cka/baseline/{layer}`, and `cka/{which}/lowest` of each;
@@ -122,7 +136,38 @@ class Probe:
         if self.baseline is not None:
             figures.update(_figures("baseline", self.baseline.representation, now))
         self._kept = replace(self._kept, previous=now)
+        self.history.append(figures if step is None else {"step": step, **figures})
         return figures
+
+    def plot(
+        self,
+        which: str = START,
+        *,
+        ax: Axes | None = None,
+        width: str | float | None = None,
+        title: str | None = None,
+        **options: Any,
+    ) -> Figure:
+        """How far each layer has moved while the model trained: layers upwards, measurements to the right.
+
+        Args:
+            which: `start`, `previous`, `baseline` or `resumed`.
+            ax: matplotlib axes to draw in; by default a figure of its own.
+            width: `column` (3.25 inches), `text` (6.75 inches), or inches.
+            title: over the picture.
+            options: such as `limits=(0, 1)` of the colour scale.
+
+        Returns:
+            A matplotlib figure. `cka_plugin.report.plots.training.training` draws the same from a log of the trainer's.
+
+        Raises:
+            ValueError: nothing of the kind was measured.
+            ModuleNotFoundError: matplotlib is not installed: `pip install matplotlib`.
+        """
+        from cka_plugin.report.plots.frame import Frame
+        from cka_plugin.report.plots.training import training
+
+        return training(self.history, which, frame=Frame(ax, width, title), **options)
 
     def _represent(self, model: nn.Module) -> Representation:
         _check_whole(model)

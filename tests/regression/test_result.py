@@ -25,3 +25,11 @@ def test_a_result_is_plain_data(net: ConvNet, baseline: Baseline) -> None:
     assert plain["passed"] is False
     assert set(plain["layers"][0]) >= {"name", "cka", "low", "high", "threshold", "passed"}
     assert plain["first_moved"] == "stem"
+
+
+def test_a_result_draws_its_layers_against_their_thresholds(net: ConvNet, baseline: Baseline) -> None:
+    result = cka.check(perturbed(net, "blocks.1.conv1"), baseline, X)
+    axes = result.plot(title="").axes[0]
+    drawn = {group.get_label(): group.get_offsets()[:, 1].tolist() for group in axes.collections}
+    assert drawn["fail"] == [row.cka for row in result.layers if not row.passed]
+    assert drawn["pass"] == [row.cka for row in result.layers if row.passed]

@@ -43,6 +43,19 @@ def test_a_probe_measures_from_the_start_and_from_the_last_time() -> None:
     assert measured[0]["cka/start/lowest"] == min(v for k, v in measured[0].items() if k.startswith("cka/start/"))
 
 
+def test_a_probe_keeps_what_it_measured_and_draws_it() -> None:
+    net = ConvNet()
+    probe = Probe(X)
+    probe.start(net)
+    measured = [probe.measure(disturbed(net, "blocks.1.conv1"), step) for step in (10, 30)]
+    assert probe.history == [{"step": 10, **measured[0]}, {"step": 30, **measured[1]}]
+    axes = probe.plot().axes[0]
+    names = [key.removeprefix("cka/start/") for key in measured[0] if key.startswith("cka/start/")][:-1]
+    drawn = [[figures[f"cka/start/{name}"] for figures in measured] for name in names]
+    assert axes.collections[0].get_array().tolist() == drawn
+    assert axes.get_xlabel() == "step"
+
+
 def test_a_probe_compares_with_a_baseline_and_needs_no_data_where_that_keeps_them(tmp_path: Path) -> None:
     net = ConvNet()
     path = cka.make_baseline(net, X, keep_examples=True, progress=False).save(tmp_path / "b.safetensors")

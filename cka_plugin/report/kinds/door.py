@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cka_plugin.report.kinds import components, examples, layers, models
@@ -12,33 +13,45 @@ from cka_plugin.report.plots.frame import Frame
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Kind = Callable[..., "Figure"]
 
-KINDS: dict[str, Kind] = {
-    "heatmap": layers.draw_heatmap,
-    "grid": layers.draw_grid,
-    "depth": layers.draw_depth,
-    "correspondence": layers.draw_correspondence,
-    "models": models.draw_models,
-    "model_map": models.draw_model_map,
-    "blocks": components.draw_blocks,
-    "projections": components.draw_projections,
-    "dominant": components.draw_dominant,
-    "examples": examples.draw_examples,
-    "classes": examples.draw_classes,
-    "agreement": models.draw_agreement,
-    "similarity_and_errors": models.draw_similarity_and_errors,
-    "summary": models.draw_summary,
+@dataclass(frozen=True)
+class Kind:
+    """A kind of picture.
+
+    Attributes:
+        of: `one` model, `two`, or `all` of a comparison.
+        draw: draws it, from a comparison, the models named and where it is drawn, with the kind's own options.
+    """
+
+    of: str
+    draw: Callable[..., Figure]
+
+
+KINDS = {
+    "heatmap": Kind("two", layers.draw_heatmap),
+    "grid": Kind("all", layers.draw_grid),
+    "depth": Kind("two", layers.draw_depth),
+    "correspondence": Kind("two", layers.draw_correspondence),
+    "models": Kind("all", models.draw_models),
+    "model_map": Kind("all", models.draw_model_map),
+    "blocks": Kind("one", components.draw_blocks),
+    "projections": Kind("one", components.draw_projections),
+    "dominant": Kind("one", components.draw_dominant),
+    "examples": Kind("two", examples.draw_examples),
+    "classes": Kind("two", examples.draw_classes),
+    "agreement": Kind("all", models.draw_agreement),
+    "similarity_and_errors": Kind("all", models.draw_similarity_and_errors),
+    "summary": Kind("all", models.draw_summary),
 }
 
 
-def draw(results: Results, kind: str | None, models: Given, frame: Frame, options: Mapping[str, Any]) -> Figure:
+def draw(results: Results, kind: str | None, named: Given, frame: Frame, options: Mapping[str, Any]) -> Figure:
     """Draw a kind of picture.
 
     Args:
         results: what it is drawn from.
         kind: its name; None for the heatmap of a pair, or the grid of more than two models where none is named.
-        models: the two that were named, or None.
+        named: the two models that were named, or None.
         frame: axes, width and title.
         options: of the kind.
 
@@ -48,7 +61,7 @@ def draw(results: Results, kind: str | None, models: Given, frame: Frame, option
         ModuleNotFoundError: matplotlib is not installed.
     """
     if kind is None:
-        kind = "grid" if models == (None, None) and len(results.names) > 2 else "heatmap"
+        kind = "grid" if named == (None, None) and len(results.names) > 2 else "heatmap"
     if kind not in KINDS:
         raise ValueError(f"no kind of picture is called {kind!r}: there are {', '.join(KINDS)}")
-    return KINDS[kind](results, models, frame, **options)
+    return KINDS[kind].draw(results, named, frame, **options)
