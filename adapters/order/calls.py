@@ -38,7 +38,7 @@ class Mention:
 def mentions(module: nn.Module) -> list[Mention]:
     """Where the source of `forward` mentions the children of `module`, in the order in which they are reached.
 
-    Methods of the module are looked into where they are called. Empty where there is no source (compiled, built at run
+    Methods of the module are looked into where they are called with arguments. Empty where there is no source (compiled, built at run
     time).
 
     Example:
@@ -133,10 +133,20 @@ class _Reader(ast.NodeVisitor):
             ]
 
     def visit_Call(self, node: ast.Call) -> None:
+        if self._is_given_nothing(node):
+            return
         for argument in [*node.args, *node.keywords]:
             self.visit(argument)
         method = isinstance(node.func, ast.Attribute) and _is_child(node.func.value)  # `self.encoder.encode(x)`
         self.visit(node.func.value if method else node.func)  # type: ignore[attr-defined]
+
+    def _is_given_nothing(self, node: ast.Call) -> bool:
+        """Whether a method of the module is called without arguments: what it calls sees tables, not activations.
+
+        DeBERTa normalises its relative positions in such a method, just before its blocks.
+        """
+        own = isinstance(node.func, ast.Attribute) and _is_child(node.func) and not (node.args or node.keywords)
+        return own and inspect.isfunction(inspect.getattr_static(self.owner, node.func.attr, None))  # type: ignore[attr-defined]
 
     def visit_Assign(self, node: ast.Assign) -> None:
         for part in [node.value, *node.targets]:

@@ -46,3 +46,25 @@ def test_without_source_the_order_is_that_of_definition() -> None:
     hidden.first, hidden.second = nn.Linear(2, 2), nn.Linear(2, 2)
     assert call_order(hidden) == ["first", "second"]
     assert around(hidden, "second") == (["first"], [])
+
+
+class Relative(nn.Module):
+    """As DeBERTa's encoder: a table of positions is normalised in a method that is given nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.positions, self.norm = nn.Linear(2, 2), nn.Embedding(4, 2), nn.LayerNorm(2)
+        self.layers = nn.ModuleList([nn.Linear(2, 2)])
+
+    def table(self) -> torch.Tensor:
+        return self.norm(self.positions.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, table = self.embed(x), self.table()
+        for layer in self.layers:
+            x = layer(x) + table.sum()
+        return x
+
+
+def test_what_a_method_calls_that_is_given_nothing_sees_no_activations() -> None:
+    assert around(Relative(), "layers") == (["embed"], [])

@@ -252,3 +252,26 @@ def test_the_same_configuration_has_the_same_names_in_timm(class_name, settings,
     model = on_meta(class_name, **settings)
     for granularity in ("stage", "block"):
         assert [x.name for x in layers(model, granularity)] == [x.name for x in layers(other, granularity)]
+
+
+@pytest.mark.parametrize("kind", ["deberta-v2", "sew-d"])
+def test_a_table_of_relative_positions_is_not_what_enters_the_blocks(kind: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    if kind == "deberta-v2":  # as DeBERTa-v3 is configured
+        config = transformers.DebertaV2Config(
+            vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+            relative_attention=True, norm_rel_ebd="layer_norm", position_buckets=8, pos_att_type=["p2c", "c2p"],
+        )  # fmt: skip
+        model, inputs = transformers.DebertaV2Model(config), {"input_ids": torch.arange(96).reshape(8, 12) % 50}
+    else:
+        config = transformers.SEWDConfig(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, conv_dim=(16, 16),
+            conv_kernel=(4, 3), conv_stride=(2, 2), num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+        )  # fmt: skip
+        model, inputs = transformers.SEWDModel(config), {"input_values": torch.randn(8, 800)}
+    model.eval()
+    embed = next(layer for layer in layers(model) if layer.name == "embed")
+    seen: list[torch.Tensor] = []
+    model.get_submodule(embed.path).register_forward_hook(lambda module, args, output: seen.append(output))
+    model(**inputs)
+    assert len(seen[0]) == 8 and not torch.equal(seen[0][0], seen[0][1])
