@@ -246,7 +246,7 @@ def test_frameworks_are_imported_only_when_a_model_of_theirs_appears() -> None:
 import sys
 from torch import nn
 import cka_plugin.adapters.registry as adapters
-heavy = {"timm", "transformers", "torchvision", "matplotlib", "plotly", "pandas"}
+heavy = {"timm", "transformers", "torchvision", "matplotlib", "pandas"}
 assert not heavy & set(sys.modules), ("import", heavy & set(sys.modules))
 adapters.layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)))
 assert not heavy & set(sys.modules), ("layers", heavy & set(sys.modules))
