@@ -38,8 +38,8 @@ class Mention:
 def mentions(module: nn.Module) -> list[Mention]:
     """Where the source of `forward` mentions the children of `module`, in the order in which they are reached.
 
-    Methods of the module are looked into where they are called with arguments. Empty where there is no source (compiled, built at run
-    time).
+    Methods of the module are looked into where they are called with arguments. Empty where there is no source
+    (compiled, built at run time).
 
     Example:
         >>> class Net(nn.Module):

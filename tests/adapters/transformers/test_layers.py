@@ -274,4 +274,5 @@ def test_a_table_of_relative_positions_is_not_what_enters_the_blocks(kind: str) 
     seen: list[torch.Tensor] = []
     model.get_submodule(embed.path).register_forward_hook(lambda module, args, output: seen.append(output))
     model(**inputs)
-    assert len(seen[0]) == 8 and not torch.equal(seen[0][0], seen[0][1])
+    assert len(seen[0]) == 8
+    assert not torch.equal(seen[0][0], seen[0][1])
