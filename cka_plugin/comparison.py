@@ -379,6 +379,8 @@ class Comparison:
     ) -> tuple[Floats, Floats, Floats]:
         """CKA of every layer of a model with the pseudo-layer `input`: pixels or features as they are in the data.
 
+        Pictures of several sizes, or larger than 512 x 512, are taken at 32 x 32.
+
         Args:
             data: what the comparison was made on; it is read again.
             name: the model; the first by default.
@@ -388,7 +390,7 @@ class Comparison:
             (layers,) CKA, and the ends of its interval (NaN with fewer than 8 minibatches).
 
         Raises:
-            ValueError: other data, or examples that are not numbers of one shape (texts, images of several sizes).
+            ValueError: other data, or examples that are not numbers of one shape (texts, sounds of several lengths).
         """
         from cka_plugin.analysis.grams import cka_sums
         from cka_plugin.engine.inputs import inputs_like

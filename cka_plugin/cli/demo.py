@@ -16,8 +16,10 @@ import numpy as np
 from cka_plugin import sample
 from cka_plugin.analysis.blocks.detector import BlockStructure
 from cka_plugin.analysis.errors.result import ErrorComparison
+from cka_plugin.analysis.levels.result import wrapped
 from cka_plugin.calls import compare
 from cka_plugin.cli.console import show_correspondence, show_table
+from cka_plugin.cli.messages import say
 from cka_plugin.comparison import Comparison
 from cka_plugin.tables import short
 from cka_plugin.wording import number
@@ -39,7 +41,7 @@ def run(out: Path, as_json: bool = False, progress: bool = True, open_page: bool
         The comparison.
     """
     out.mkdir(parents=True, exist_ok=True)
-    comparison = compare(sample.models(), data="sample:digits", progress=progress)
+    comparison = compare(sample.models(), data="sample:digits", levels=True, progress=progress)
     pictures = draw(comparison, out)
     page = comparison.report(out / "report.html", command=f"cka-plugin demo --out {shlex.quote(str(out))}")
     if open_page:
@@ -59,6 +61,10 @@ def run(out: Path, as_json: bool = False, progress: bool = True, open_page: bool
         "others\n"
     )
     show_correspondence(comparison, FIRST_CNN, TRANSFORMER)
+    print()
+    for line in wrapped(f"What may explain it: {comparison.levels(FIRST_CNN, TRANSFORMER).sentence}"):
+        say(line)
+    print("(layer by layer: cka-plugin compare sample:narrow sample:vit --data sample:digits --levels)")
     print()
     show_models(comparison)
     print()

@@ -127,7 +127,7 @@ class ExampleComparison(Result):
             return f"{differ}, and those are placed more differently: {said}."
         if math.isfinite(found.low) and found.high < 0.5:
             return f"{differ}, and those are placed more alike than the rest: {said}."
-        return f"{differ}; how they are placed does not tell which: {said}."
+        return f"{differ}; that how they are placed tells which is not shown: {said}."
 
     def classes_to_frame(self) -> pd.DataFrame:
         """One row a class, the one whose examples move most first, beside how differently the models err on it."""

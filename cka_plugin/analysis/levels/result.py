@@ -16,7 +16,7 @@ Table: TypeAlias = tuple[list[str], list[tuple[str, ...]]]
 
 _UNTRAINED = (
     "best match of the layer between untrained copies, one of each model; > CKA lies above it, < below it, ~ these "
-    "examples do not tell (interval of the difference)"
+    "examples do not tell (95% interval of the difference, each layer by itself)"
 )
 _ALONG = "the part of CKA along {data}: all of it, if the two layers shared no more than their likeness to these"
 _COMPONENTS = (
