@@ -448,13 +448,16 @@ class Comparison:
             name: the model; the first by default.
 
         Returns:
-            A `BlockStructure` with verdict, place, evidence and one sentence of reason; computed once a model.
+            A `BlockStructure` with verdict, place, evidence and one sentence of reason; computed once a model. The
+            verdict is `inconclusive` with fewer than 8 minibatches, and where the examples that make the layers are
+            alone in their minibatches; `.seen` is what the evidence at hand would say.
         """
+        from cka_plugin.analysis.blocks.certainty import unless_inconclusive
         from cka_plugin.analysis.blocks.detector import block_structure
 
         name = self.names[0] if name is None else name
         if name not in self._blocks:
-            self._blocks[name] = block_structure(self[name])
+            self._blocks[name] = unless_inconclusive(block_structure(self[name]), self[name])
         return self._blocks[name]
 
     def compare_blocks(self, a: str | None = None, b: str | None = None) -> BlockUniqueness:

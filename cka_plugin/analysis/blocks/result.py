@@ -67,7 +67,8 @@ class BlockStructure(Result):
     """Whether a network has the block structure, where, and why this is said.
 
     Attributes:
-        verdict: `none`, `weak` (layers alike and set off, the cause not shown) or `strong` (the cause shown).
+        verdict: `none`, `weak` (layers alike and set off, the cause not shown), `strong` (the cause shown), or, of
+            `Comparison.block_structure`, `inconclusive` (the examples at hand do not tell).
         blocks: those that carry the verdict, largest first; empty where it is `none`.
         reason: one sentence.
         matrix: (layers, layers) CKA of the model with itself.
@@ -79,6 +80,8 @@ class BlockStructure(Result):
         other_runs: beside strong blocks, runs that are alike for another reason.
         warnings: what a reader should know about the evidence.
         batch_size: examples in a minibatch (the median), on which shares depend.
+        seen: where the verdict is `inconclusive`, the one that the evidence at hand would give; else empty.
+        inconclusive: why it is, and what would settle it, a sentence each.
     """
 
     verdict: str
@@ -93,6 +96,8 @@ class BlockStructure(Result):
     other_runs: list[Block] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     batch_size: int | None = None
+    seen: str = ""
+    inconclusive: list[str] = field(default_factory=list)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a block, without the list of all its examples; the strong ones first."""

@@ -35,8 +35,8 @@ class ModelSummary:
         parameters: number of parameters; None likewise.
         features: of the widest layer compared, as pooled; NaN likewise, and `Summary.reasons` says so.
         accuracy: on the labels; None without labels that are classes of the head.
-        block_verdict: `none`, `weak` or `strong`.
-        block_share: share of the layers that lie in blocks of that verdict.
+        block_verdict: `none`, `weak`, `strong`, or `inconclusive`.
+        block_share: share of the layers that lie in blocks of that verdict; NaN where it is inconclusive.
         first_component_share: the largest over the layers, of the variance, in minibatches of this size.
         dimension: median over the layers of the unbiased participation ratio.
         neighbours: mean CKA of neighbouring layers.
@@ -142,7 +142,7 @@ class Summary(Result):
                 "-" if math.isnan(model.features) else f"{model.features:,}",
                 "-" if model.accuracy is None else f"{model.accuracy:.1%}",
                 model.block_verdict,
-                f"{model.block_share:.0%}",
+                "-" if math.isnan(model.block_share) else f"{model.block_share:.0%}",
                 f"{model.first_component_share:.0%}",
                 f"{model.dimension:.1f}",
                 f"{model.neighbours:.3f}",
@@ -158,7 +158,9 @@ def _reasons(models: Sequence[ModelSummary]) -> dict[str, str]:
     """Why figures are missing."""
     unrecorded = "not recorded when {} was represented, by an earlier version: represent it again"
     unlabelled = "{} has no labels that are classes of its head"
+    unsettled = "inconclusive for {}: see Comparison.block_structure"
     missing = {
+        "block_share": (unsettled, [model.name for model in models if model.block_verdict == "inconclusive"]),
         "parameters": (unrecorded, [model.name for model in models if model.parameters is None]),
         "features": (unrecorded, [model.name for model in models if math.isnan(model.features)]),
         "accuracy": (unlabelled, [model.name for model in models if model.accuracy is None]),
@@ -187,12 +189,18 @@ def summarise(
         features=math.nan if about.get("features") is None else int(about["features"]),
         accuracy=representation.accuracy,
         block_verdict=blocks.verdict,
-        block_share=sum(len(block) for block in blocks.blocks) / len(representation.layers),
+        block_share=_share(blocks),
         first_component_share=_of_finite(np.max, share),
         dimension=_of_finite(np.median, dimension),
         neighbours=_of_finite(np.mean, np.diagonal(matrix, 1)),
         factors=dict(factors),
     )
+
+
+def _share(blocks: BlockStructure) -> float:
+    if blocks.verdict == "inconclusive":
+        return math.nan
+    return sum(len(block) for block in blocks.blocks) / len(blocks.layers)
 
 
 def _of_finite(figure: Any, values: Floats | None) -> float:

@@ -216,7 +216,7 @@ def _together(together: Any) -> str:
 
 def _verdict_counts(blocks: Mapping[str, Any]) -> str:
     said = []
-    for verdict in ("strong", "weak"):
+    for verdict in ("strong", "weak", "inconclusive"):
         having = [name for name, one in blocks.items() if getattr(one, "verdict", "") == verdict]
         if having:
             said.append(f"{verdict} in {_listed(having)}")
