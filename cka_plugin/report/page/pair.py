@@ -39,6 +39,7 @@ _MATCHES = [
     ("runner_up_cka", "CKA of it", "number"),
     ("tied", "tied", "flag", "a paired jackknife cannot tell the two apart"),
     ("equal_depth", "at equal depth", "flag", "no layer of {b} is nearer in relative depth"),
+    ("verdict", "verdict", "text", "clear, tied, unlike, or inconclusive: the examples at hand do not tell"),
     ("unlike", "unlike", "flag", "nothing in {b} resembles the layer: below 0.3, a convention and no test"),
 ]
 _PLACED = [
@@ -60,6 +61,8 @@ _MOVED_CLASSES = [
     ("p_corrected", "p corrected", "p"),
     ("significant", "differs", "flag"),
     ("accuracy_difference", "difference in accuracy", "signed"),
+    ("errors_p_corrected", "p of that", "p", "exact McNemar test, corrected over all classes"),
+    ("errors_differ", "errors differ", "flag"),
 ]
 _BLOCKS = [
     ("layers_a", "block of {a}", "text"),

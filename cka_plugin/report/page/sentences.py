@@ -128,7 +128,7 @@ def _order(a: str, b: str, correspondence: Any) -> str:
     for name, other, only in ((a, b, correspondence.only_in_a), (b, a, correspondence.only_in_b)):
         if only:
             said += f" Nothing in {other} resembles {_listed(only)} of {name} (best CKA below 0.3: a convention)."
-    return said
+    return " ".join([said, *(f"Inconclusive: {why}." for why in correspondence.inconclusive)])
 
 
 def _chance(calibrated: Any) -> str:
@@ -180,7 +180,7 @@ def _examples(examples: Any) -> str:
     if examples.examples:
         first = examples.examples[0]
         said = f"Placed most differently is example {first.example_id} (alignment {first.alignment:.2f}). "
-    return said + examples.foretells()
+    return said + examples.foretells() + (f" {examples.by_class()}" if examples.classes else "")
 
 
 def _models(names: Sequence[str], similarity: Floats) -> str:
