@@ -9,32 +9,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from cka_plugin.analysis.blocks.evidence import MIN_SHARE, Judged, SharedRemoval, describe, judge
+from cka_plugin.analysis.blocks.kinds import OneKind, layers_of_one_kind
 from cka_plugin.analysis.blocks.result import Block, BlockStructure
 from cka_plugin.analysis.blocks.runs import (
     MIN_LAYERS,
     MIN_SIMILARITY,
     SimilarRun,
+    alike_runs,
     low_quantile,
-    off_diagonal,
     shortest_run,
-    similar_runs,
 )
-from cka_plugin.analysis.components.dominance import dominant_set, ranking, top_share
+from cka_plugin.analysis.components.dominance import dominant_set
 from cka_plugin.analysis.components.first_component import FirstComponent, first_component
+from cka_plugin.analysis.components.shared import cka_without_shared_components
 from cka_plugin.analysis.grams import GramVectors, cka_sums
 from cka_plugin.core import Floats
 
-# Beside each threshold, what networks made by `tests.calibration.blocks` have: planted blocks, and what is not one.
-MIN_DROP = 0.5  # planted 0.75 and more; untrained residual networks of which removal leaves less than half, up to 0.45
-MIN_SHARE = 0.2  # of the variance, the level that Nguyen et al. 2022 penalise; plateaus without a component 0.05 to 0.1
-MIN_COSINE = 0.7  # squared, of first components; planted 0.9 and more, unrelated components 1/(n - 1)
-MAX_REMAINING = 0.5  # of mean CKA; planted 0.1 to 0.45, untrained 0.45 to 0.95, plateaus and rotated copies 0.95 to 1
 MIN_DOMINANT_ENERGY = 0.5  # of the squared projections, for a few examples to count as what carries a component
 FEW_FOR_INTERVALS = 20  # dominant examples: with 5 of them 95% intervals hold the truth in 63%, with 13 in 91%
 
@@ -60,7 +56,11 @@ def block_structure(representation: ModelGrams) -> BlockStructure:
         ValueError: no minibatches, or parts that do not fit together.
     """
     evidence = first_component(representation, representation.example_ids)
-    return find_block_structure(cka_sums(representation).cka(), evidence, layers=representation.layer_names)
+
+    def removal(run: Sequence[int], count: int, layers: Sequence[int]) -> Floats:
+        return cka_without_shared_components(representation, run, count, layers).cka()
+
+    return _found(cka_sums(representation).cka(), evidence, list(representation.layer_names), removal)
 
 
 def find_block_structure(
@@ -100,26 +100,47 @@ def find_block_structure(
     """
     values = np.asarray(matrix, dtype=np.float64)
     names = [str(i) for i in range(len(values))] if layers is None else list(layers)
-    _check(values, first_component, names)
-    judged = [_judge(run, values, first_component, names) for run in similar_runs(values)]
-    kept = _without_overlaps([block for block in judged if block is not None])
+    return _found(values, first_component, names, None)
+
+
+def _found(
+    values: Floats, known: FirstComponent | None, names: list[str], removal: SharedRemoval | None
+) -> BlockStructure:
+    _check(values, known, names)
+    kind = layers_of_one_kind(names, values)
+    network = Judged(values, names, np.arange(len(names)) if kind is None else kind.positions, known, removal)
+    seen = values[np.ix_(network.positions, network.positions)]
+    runs = alike_runs(seen)
+    judged = [judge(run, network) for run in runs if run.edges.set_off]
+    # Without surroundings a run is told from a network alike throughout by its cause alone.
+    whole = [judge(run, network) for run in runs if not run.edges.ends and known is not None]
+    kept = _without_overlaps([*judged, *(block for block in whole if block.missing == ["surroundings"])])
     verdict = "none" if not kept else ("strong" if kept[0].verdict == "strong" else "weak")
     blocks = sorted((block for block in kept if block.verdict == verdict), key=lambda block: (-len(block), block.start))
-    known = first_component
+    others = [block for block in kept if block.verdict != verdict]
+    if not kept:
+        others = [describe(run, network) for run in _most_set_off(runs)]
     return BlockStructure(
         verdict=verdict,
         blocks=blocks,
-        reason=_reason(blocks, values),
+        reason=_reason(blocks, others, seen, kind),
         matrix=values,
         layers=names,
         first_component_share=None if known is None else known.share,
         first_component_cosine=None if known is None else known.cosine,
         matrix_without_first_component=None if known is None else known.matrix_without,
         participation_ratio=None if known is None else known.participation_ratio,
-        other_runs=[block for block in kept if block.verdict != verdict],
+        other_runs=others,
         warnings=[] if known is None else _warnings(known),
         batch_size=None if known is None else known.batch_size,
+        judged=None if kind is None else [names[position] for position in kind.positions],
     )
+
+
+def _most_set_off(runs: Sequence[SimilarRun]) -> list[SimilarRun]:
+    """Of the runs with surroundings, the one whose ends are sharpest."""
+    within = [run for run in runs if run.edges.ends and math.isfinite(run.contrast)]
+    return [max(within, key=lambda run: (run.contrast, len(run)))] if within else []
 
 
 def _check(values: Floats, known: FirstComponent | None, names: Sequence[str]) -> None:
@@ -138,82 +159,22 @@ def _check(values: Floats, known: FirstComponent | None, names: Sequence[str]) -
             )
 
 
-def _judge(run: SimilarRun, matrix: Floats, known: FirstComponent | None, names: Sequence[str]) -> Block | None:
-    """The block that a run is; None for a network alike throughout without the cause."""
-    inside = slice(run.start, run.stop)
-    pairs = off_diagonal(matrix[inside, inside])
-    found = Block("weak", run.start, run.stop, list(names[inside]), run.similarity, run.contrast, _mean(pairs))
-    if known is not None:
-        without = off_diagonal(known.matrix_without[inside, inside])[np.isfinite(pairs)]
-        found = replace(
-            found,
-            first_component_share=_mean(known.share[inside]),
-            first_component_share_outside=_mean(np.r_[known.share[: run.start], known.share[run.stop :]]),
-            first_component_cosine=_mean(off_diagonal(known.cosine[inside, inside])),
-            # NaN: the layers are their first component and nothing else
-            similarity_without_first_component=_mean(np.where(np.isfinite(without), without, 0.0)),
-        )
-        if known.dominance is not None:
-            dominances = known.dominance[inside]
-            found = replace(
-                found,
-                dominant_examples=[known.example_id(i) for i in ranking(dominances)],
-                energy_of_top_1_percent=top_share(dominances, 0.01),
-                energy_of_top_10_percent=top_share(dominances, 0.10),
-            )
-    doubts = _doubts(found) if known is not None else ["what its layers share is not known"]
-    set_off = math.isfinite(run.contrast)
-    if doubts and not set_off:
-        return None
-    if not set_off:
-        doubts = ["it is the whole network, so that there is nothing it is set off from"]
-    return replace(found, verdict="weak" if doubts else "strong", reason=_evidence(found, len(names), doubts))
-
-
-def _doubts(block: Block) -> list[str]:
-    """What speaks against a dominant, shared first component as the cause."""
-    doubts = []
-    if block.contrast < MIN_DROP:
-        doubts.append(f"not sharply (a strong block takes {MIN_DROP})")
-    if not block.first_component_share >= MIN_SHARE:
-        doubts.append(f"the first component holds only {block.first_component_share:.0%} of the variance")
-    if not block.first_component_cosine >= MIN_COSINE:
-        doubts.append(f"first components differ between layers (squared cosine {block.first_component_cosine:.2f})")
-    if not block.similarity_without_first_component <= MAX_REMAINING * block.mean_similarity:
-        doubts.append(f"without the first component mean CKA is still {block.similarity_without_first_component:.2f}")
-    return doubts
-
-
-def _evidence(block: Block, layers: int, doubts: Sequence[str]) -> str:
-    text = (
-        f"layers {block.layers[0]} to {block.layers[-1]} ({len(block)} of {layers}) are alike (mean CKA "
-        f"{block.mean_similarity:.2f})"
-    )
-    if math.isfinite(block.contrast):
-        text += f" and set off (CKA drops by {block.contrast:.2f} or more at the ends)"
-    if doubts:
-        return f"{text}, but {' and '.join(doubts)}"
-    return (
-        f"{text}; their first component holds {block.first_component_share:.0%} of the variance, is shared (squared "
-        f"cosine {block.first_component_cosine:.2f}), and without it mean CKA is "
-        f"{block.similarity_without_first_component:.2f}"
-    )
-
-
-def _reason(blocks: Sequence[Block], matrix: Floats) -> str:
+def _reason(blocks: Sequence[Block], others: Sequence[Block], seen: Floats, kind: OneKind | None) -> str:
+    among = "" if kind is None else f" Judged by the {kind.kind!r} of each block, as the inside of blocks is unlike it."
     if blocks:
-        others = f"; {len(blocks) - 1} more" if len(blocks) > 1 else ""
-        return f"{blocks[0].reason[0].upper()}{blocks[0].reason[1:]}{others}."
-    alive = int((np.isfinite(matrix).sum(axis=1) > 1).sum())
+        more = f"; {len(blocks) - 1} more" if len(blocks) > 1 else ""
+        return f"{blocks[0].reason[0].upper()}{blocks[0].reason[1:]}{more}.{among}"
+    alive = int((np.isfinite(seen).sum(axis=1) > 1).sum())
     if alive < MIN_LAYERS:
         return f"Only {alive} layers have a similarity to others: too few for a run."
-    level = low_quantile(matrix)
+    level = low_quantile(seen)
     if level >= MIN_SIMILARITY:
-        return f"All layers are alike (CKA of {level:.2f} or more in 90% of pairs): no run is set off."
-    return (
+        return f"All layers are alike (CKA of {level:.2f} or more in 90% of pairs): no run is set off.{among}"
+    text = (
         f"No run of {shortest_run(alive)} or more layers is alike (CKA of {MIN_SIMILARITY} or more in 90% of pairs) "
-        "and set off from the layers around it."
+        "and set off from the layers around it"
     )
+    return text + "".join(f": {run.reason}" for run in others[:1]) + f".{among}"
 
 
 def _warnings(known: FirstComponent) -> list[str]:
@@ -246,9 +207,3 @@ def _without_overlaps(blocks: Sequence[Block]) -> list[Block]:
         if all(block.stop <= other.start or other.stop <= block.start for other in kept):
             kept.append(block)
     return kept
-
-
-def _mean(values: Floats) -> float:
-    """Mean of what is finite; NaN where nothing is."""
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else math.nan

@@ -20,7 +20,8 @@ class Block:
     """A run of layers that are alike and set off from the layers around them, and what makes them so.
 
     Attributes:
-        verdict: `strong` where a dominant, shared first component was shown to make it, else `weak`.
+        verdict: `strong` where a dominant, shared first component was shown to make it, else `weak`; `none` for a run
+            that is alike and not set off, which is no block and only described.
         start: position of the first layer.
         stop: position after the last.
         layers: their names.
@@ -37,6 +38,14 @@ class Block:
         energy_of_top_1_percent: share of the squared projections held by the 1% most dominant examples.
         energy_of_top_10_percent: by the 10% most dominant.
         reason: one sentence.
+        contrast_times: what is missing to a CKA of 1 across the end, as a multiple of what is missing inside at the
+            same distance, at the less sharp end: 1 in smooth drift.
+        contrast_without_shared_component: `contrast` once every layer, those around too, has lost the component that
+            the run shares; NaN where not known.
+        components_to_dissolve: how many shared components have to be taken out of every layer until the run is none
+            (`contrast` or the mean CKA at most half of what it was); None where 3 are not enough, or not known.
+        missing: which parts of the evidence a weak block lacks: `contrast`, `dominance`, `sharing`, `removal`,
+            `surroundings` or, where nothing is known of its components, `components`.
     """
 
     verdict: str
@@ -54,6 +63,10 @@ class Block:
     energy_of_top_1_percent: float = math.nan
     energy_of_top_10_percent: float = math.nan
     reason: str = ""
+    contrast_times: float = math.nan
+    contrast_without_shared_component: float = math.nan
+    components_to_dissolve: int | None = None
+    missing: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -77,11 +90,13 @@ class BlockStructure(Result):
         first_component_cosine: (layers, layers) squared cosines.
         matrix_without_first_component: (layers, layers).
         participation_ratio: (layers,).
-        other_runs: beside strong blocks, runs that are alike for another reason.
+        other_runs: beside strong blocks, runs that are alike for another reason; where there are no blocks, the run
+            whose ends are sharpest, though not set off.
         warnings: what a reader should know about the evidence.
         batch_size: examples in a minibatch (the median), on which shares depend.
         seen: where the verdict is `inconclusive`, the one that the evidence at hand would give; else empty.
         inconclusive: why it is, and what would settle it, a sentence each.
+        judged: names of the layers among which runs were looked for, where these are not all: of one kind, one a block.
     """
 
     verdict: str
@@ -98,6 +113,7 @@ class BlockStructure(Result):
     batch_size: int | None = None
     seen: str = ""
     inconclusive: list[str] = field(default_factory=list)
+    judged: list[str] | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """One row a block, without the list of all its examples; the strong ones first."""

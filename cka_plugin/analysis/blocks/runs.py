@@ -2,7 +2,9 @@
 
 High similarity alone says little: neighbouring layers always resemble one another. A run counts only where similarity
 drops at its ends: a layer just outside resembles those inside less than layers inside resemble one another at the same
-distance. In smooth drift similarity depends on distance alone, and that difference is zero.
+distance. In smooth drift similarity depends on distance alone, that difference is zero, and what is missing to a CKA of
+1 across the end is no more than inside. How sharp an end looks is the ratio of the two: a drop from 0.97 to 0.7 is ten
+times what distance alone brings, one from 0.8 to 0.53 not two and a half times.
 """
 
 from __future__ import annotations
@@ -20,28 +22,56 @@ MIN_LAYERS = 3
 MIN_FRACTION = 0.15  # of the layers
 LOW_QUANTILE = 0.1  # of CKA over the pairs of a run: what 90% of pairs reach, one odd layer notwithstanding
 MIN_SIMILARITY = 0.75  # of that quantile; 0.76 and more where one component holds 40% of the variance
-MIN_CONTRAST = 0.3  # smooth drift 0, untrained residual networks up to 0.6, planted blocks and plateaus 0.75 and more
+MIN_CONTRAST = 0.2  # smooth drift 0, trained networks without a square up to 0.15, with one 0.3 and more, planted 0.75
+MIN_TIMES = 3.0  # smooth drift 1, trained networks without a square up to 2.5
+_LEAST_MISSING = 0.01  # to a CKA of 1: below, what distance brings is not told apart from nothing
 EDGE_LAYERS, EDGE_FRACTION = 2, 0.05  # over how many layers similarity may drop: a block may set in gradually
 _LEVELS = np.arange(0.30, 0.96, 0.05)  # of CKA, between the inside of a run and its surroundings
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """How sharply a run ends.
+
+    Attributes:
+        drop: how much less a layer outside resembles those inside than layers inside resemble one another at the same
+            distance, on average: of that one of the next 2 layers (5% of all, if that is more) where it is most, at
+            the end where it is least. NaN for a run of all layers.
+        times: what is missing to a CKA of 1 across the end, as a multiple of what is missing inside at the same
+            distance, at the end where that is least. NaN for a run of all layers.
+        ends: at how many ends there are layers around, 0 to 2.
+    """
+
+    drop: float
+    times: float
+    ends: int
+
+    @property
+    def set_off(self) -> bool:
+        """Whether the run is set off from layers around it."""
+        return self.drop >= MIN_CONTRAST and self.times >= MIN_TIMES
+
+
+@dataclass(frozen=True)
 class SimilarRun:
-    """A contiguous run of layers.
+    """A contiguous run of layers that are alike.
 
     Attributes:
         start: position of the first layer.
         stop: position after the last.
         similarity: the 10% quantile of CKA between two of its layers.
-        contrast: how much less a layer outside resembles those inside than layers inside resemble one another at the
-            same distance, on average: of that one of the next 2 layers (5% of all, if that is more) where it is most,
-            at the end where it is least. NaN for a run of all layers.
+        edges: how sharply it ends.
     """
 
     start: int
     stop: int
     similarity: float
-    contrast: float
+    edges: Contrast
+
+    @property
+    def contrast(self) -> float:
+        """`edges.drop`."""
+        return self.edges.drop
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -69,6 +99,15 @@ def similar_runs(matrix: Floats) -> list[SimilarRun]:
         >>> [(run.start, run.stop) for run in similar_runs(matrix)]
         [(3, 8)]
     """
+    return [run for run in alike_runs(matrix) if run.edges.set_off or not run.edges.ends]
+
+
+def alike_runs(matrix: Floats) -> list[SimilarRun]:
+    """All runs that are alike, set off or not; they may overlap. Longest first.
+
+    Args:
+        matrix: as for `similar_runs`.
+    """
     alive = np.flatnonzero(np.isfinite(matrix).sum(axis=1) > 1)
     values = matrix[np.ix_(alive, alive)]
     shortest = shortest_run(len(alive))
@@ -79,12 +118,11 @@ def similar_runs(matrix: Floats) -> list[SimilarRun]:
     for level in _LEVELS:
         ends.update(_heaviest(total - level * pairs, 0, len(alive), shortest))
     runs = [
-        SimilarRun(int(alive[i]), int(alive[j - 1]) + 1, low_quantile(values[i:j, i:j]), _contrast(values, i, j))
+        SimilarRun(int(alive[i]), int(alive[j - 1]) + 1, low_quantile(values[i:j, i:j]), contrast(values, i, j))
         for i, j in ends
         if _ends_belong(values, i, j)
     ]
-    kept = [run for run in runs if run.similarity >= MIN_SIMILARITY and not run.contrast < MIN_CONTRAST]
-    return sorted(kept, key=lambda run: (-len(run), run.start))
+    return sorted((run for run in runs if run.similarity >= MIN_SIMILARITY), key=lambda run: (-len(run), run.start))
 
 
 def _ends_belong(values: Floats, i: int, j: int) -> bool:
@@ -131,24 +169,40 @@ def _heaviest(score: Floats, first: int, last: int, shortest: int) -> Iterator[t
     yield from _heaviest(score, stop, last, shortest)
 
 
-def _contrast(values: Floats, i: int, j: int) -> float:
-    width = max(EDGE_LAYERS, math.ceil(round(EDGE_FRACTION * len(values), 9)))
+def edge_width(layers: int) -> int:
+    """Over how many layers outside of a run similarity may drop."""
+    return max(EDGE_LAYERS, math.ceil(round(EDGE_FRACTION * layers, 9)))
+
+
+def contrast(values: Floats, i: int, j: int, width: int | None = None) -> Contrast:
+    """How sharply the run [i, j) ends.
+
+    Args:
+        values: (layers, layers) CKA, finite.
+        i: position of the first layer.
+        j: position after the last.
+        width: over how many layers it may end. Default: `edge_width` of the layers.
+    """
+    width = edge_width(len(values)) if width is None else width
     sides = []
     if i > 0:
-        sides.append(_drop(values[:j, :j], j - i, width))
+        sides.append(_edge(values[:j, :j], j - i, width))
     if j < len(values):
-        sides.append(_drop(values[i:, i:][::-1, ::-1], j - i, width))
-    return min(sides) if sides else math.nan
+        sides.append(_edge(values[i:, i:][::-1, ::-1], j - i, width))
+    if not sides:
+        return Contrast(math.nan, math.nan, 0)
+    return Contrast(min(drop for drop, _ in sides), min(times for _, times in sides), len(sides))
 
 
-def _drop(values: Floats, length: int, width: int) -> float:
-    """The largest fall from the last `length` of these layers to one of the `width` layers before them."""
+def _edge(values: Floats, length: int, width: int) -> tuple[float, float]:
+    """Of the layers before the last `length`, the largest fall to one of the nearest `width`, and how many times."""
     size = len(values)
     start = size - length
     inside = values[start:, start:]
     at_distance = [float(np.diagonal(inside, d).mean()) for d in range(length)]
-    drops = []
+    edges = []
     for offset in range(1, min(width, start, length - 1) + 1):
-        crossing = values[start - offset, start : size - offset]
-        drops.append(float(np.mean(np.array(at_distance[offset:]) - crossing)))
-    return max(drops)
+        within = float(np.mean(at_distance[offset:]))
+        across = float(np.mean(values[start - offset, start : size - offset]))
+        edges.append((within - across, (1 - across) / max(1 - within, _LEAST_MISSING)))
+    return max(edges)
