@@ -72,7 +72,9 @@ def find_runs(model: nn.Module) -> list[Run]:
 def find_bare_runs(model: nn.Module) -> list[Run]:
     """The runs of like-typed modules without weights (Fourier mixing, shifts), for networks that have no other blocks.
 
-    They stand side by side, and are more than activations or dropouts, which between linear layers are no blocks.
+    They stand side by side, and are more than activations or dropouts, which between linear layers are no blocks. Where
+    the forward pass takes weights that no module of their own applies (a `ParameterList`), activations side by side
+    are all that fires after each, and so are the blocks.
 
     Example:
         >>> class Shift(nn.Module):
@@ -80,21 +82,34 @@ def find_bare_runs(model: nn.Module) -> list[Run]:
         >>> find_bare_runs(nn.Sequential(nn.Linear(2, 2), Shift(), Shift()))
         [Run(container='', stages=(('1', '2'),), stage_paths=())]
     """
+    return _bare_runs(model, False) or (_bare_runs(model, True) if _holds_loose_weights(model) else [])
+
+
+def _bare_runs(model: nn.Module, activations: bool) -> list[Run]:
     found: list[Run] = []
     for container, module in model.named_modules():
         if any(f"{container}.".startswith(f"{block}.") for run in found for block in run.blocks):
             continue
         listed = isinstance(module, _LISTS)
-        for kind, members in groupby(module.named_children(), key=lambda child: _bare_kind(child[1])):
+        for kind, members in groupby(module.named_children(), key=lambda child: _bare_kind(child[1], activations)):
             names = [name for name, _ in members if listed or re.search(r"\d", name)]
             if kind is not None and len(names) > 1:
                 found.append(Run(container, (tuple(join(container, name) for name in names),)))
     return found
 
 
-def _bare_kind(module: nn.Module) -> type[nn.Module] | None:
+def _holds_loose_weights(model: nn.Module) -> bool:
+    """Whether there are weights beside modules: of a module with children, or in a list that never fires."""
+    return any(
+        module._parameters and (not fires(module) or next(module.children(), None) is not None)
+        for module in model.modules()
+    )
+
+
+def _bare_kind(module: nn.Module, activations: bool) -> type[nn.Module] | None:
     """The class of a module that may be a block without weights; None of what has weights or is no block."""
-    minor = is_activation(module) or isinstance(module, nn.Identity) or "Drop" in type(module).__name__
+    minor = isinstance(module, nn.Identity) or "Drop" in type(module).__name__
+    minor = minor or (is_activation(module) and not activations)
     return None if minor or is_pure(module) or has_weights(module) else type(module)
 
 

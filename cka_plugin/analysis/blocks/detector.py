@@ -138,9 +138,9 @@ def _found(
 
 
 def _most_set_off(runs: Sequence[SimilarRun]) -> list[SimilarRun]:
-    """Of the runs with surroundings, the one whose ends are sharpest."""
+    """Of the runs with surroundings, the one that the eye sees first: long, with sharp ends."""
     within = [run for run in runs if run.edges.ends and math.isfinite(run.contrast)]
-    return [max(within, key=lambda run: (run.contrast, len(run)))] if within else []
+    return [max(within, key=lambda run: (run.contrast * len(run), len(run)))] if within else []
 
 
 def _check(values: Floats, known: FirstComponent | None, names: Sequence[str]) -> None:
@@ -160,7 +160,9 @@ def _check(values: Floats, known: FirstComponent | None, names: Sequence[str]) -
 
 
 def _reason(blocks: Sequence[Block], others: Sequence[Block], seen: Floats, kind: OneKind | None) -> str:
-    among = "" if kind is None else f" Judged by the {kind.kind!r} of each block, as the inside of blocks is unlike it."
+    among = (
+        "" if kind is None else f" Judged by {kind.kind!r} of each block, without the rest of what is inside."
+    )
     if blocks:
         more = f"; {len(blocks) - 1} more" if len(blocks) > 1 else ""
         return f"{blocks[0].reason[0].upper()}{blocks[0].reason[1:]}{more}.{among}"

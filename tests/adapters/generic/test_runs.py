@@ -71,6 +71,22 @@ def test_activations_and_dropouts_side_by_side_are_no_blocks() -> None:
     assert find_bare_runs(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.ReLU(), nn.Dropout(), nn.Dropout())) == []
 
 
+def test_activations_side_by_side_are_blocks_where_the_weights_before_them_belong_to_no_module() -> None:
+    class Loose(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = nn.ParameterList(nn.Parameter(torch.randn(8, 8)) for _ in range(5))
+            self.acts = nn.ModuleList(nn.ReLU() for _ in range(5))
+            self.out = nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for weight, act in zip(self.weights, self.acts, strict=True):
+                x = act(x @ weight)
+            return self.out(x)
+
+    assert named(Loose()) == {f"blocks.{i}": f"acts.{i}" for i in range(5)} | {"head": "out"}
+
+
 def test_what_is_inside_a_block_without_weights_is_no_run_of_its_own() -> None:
     assert [run.blocks for run in find_bare_runs(nn.Sequential(Mix(), Mix()))] == [["0", "1"]]
 
