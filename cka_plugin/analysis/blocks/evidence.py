@@ -29,7 +29,7 @@ MAX_COMPONENTS = 3  # shared ones that are taken out before a run counts as made
 # Drift that slows down, as in untrained residual networks, leaves a run of nearly all layers at one end of the network,
 # with a shared first component of up to 0.95 of the variance, a drop of up to 0.6, and at least half of CKA after
 # removal. A run at one end takes more than that.
-MIN_DROP = 0.5  # planted 0.75 and more
+MIN_DROP = 0.5  # within two layers; planted 0.75 and more
 MIN_DROP_BETWEEN = 0.3  # with layers at both ends; trained blocks 0.32 to 0.45, without a square up to 0.15
 MAJORITY = 0.5  # of the variance, for a run with layers at both ends; trained networks without a square 0.25 to 0.45
 
@@ -130,7 +130,7 @@ def _with_removal(block: Block, run: SimilarRun, network: Judged) -> Block:
     for count in range(1, MAX_COMPONENTS + 1):
         left = network.removal(network.positions[alive[first:last]], count, network.positions[window])
         left = np.where(np.isfinite(left), left, 0.0)
-        edges = contrast(left, inside.start, inside.stop, width)
+        edges = contrast(left, inside.start, inside.stop, alive.size)
         if count == 1:
             block = replace(block, contrast_without_shared_component=edges.drop)
         mean = mean_of(off_diagonal(left[inside, inside]))
@@ -158,16 +158,18 @@ def _doubts(block: Block, edges: Contrast) -> list[tuple[str, str]]:
         doubts.append(("removal", remains + _still_set_off(block)))
     if not edges.ends:
         doubts.append(("surroundings", "it is the whole network, so that there is nothing it is set off from"))
-    if doubts or (apart and block.contrast >= MIN_DROP):
+    if doubts or (apart and edges.sharp >= MIN_DROP):
         return doubts
-    otherwise = f"(else a strong block takes a drop of {MIN_DROP}, and half of CKA)"
+    otherwise = f"(else a strong block takes a drop of {MIN_DROP} within two layers, and half of CKA)"
     if edges.ends < 2:
         text = "it lies at an end of the network, where layers that change ever less look the same"
         return [("surroundings", f"{text} {otherwise}")]
     if not block.first_component_share >= MAJORITY:
         return [("dominance", f"{share}, less than half {otherwise}")]
     least = MIN_DROP if block.components_to_dissolve is None else MIN_DROP_BETWEEN
-    return [("contrast", f"not sharply (a strong block takes a drop of {least})")] if block.contrast < least else []
+    if block.components_to_dissolve is not None and block.contrast >= least:
+        return []
+    return [("contrast", f"not sharply (a strong block takes a drop of {least})")]
 
 
 def _still_set_off(block: Block) -> str:

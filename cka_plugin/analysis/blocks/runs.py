@@ -23,9 +23,11 @@ MIN_FRACTION = 0.15  # of the layers
 LOW_QUANTILE = 0.1  # of CKA over the pairs of a run: what 90% of pairs reach, one odd layer notwithstanding
 MIN_SIMILARITY = 0.75  # of that quantile; 0.76 and more where one component holds 40% of the variance
 MIN_CONTRAST = 0.2  # smooth drift 0, trained networks without a square up to 0.15, with one 0.3 and more, planted 0.75
-MIN_TIMES = 3.0  # smooth drift 1, trained networks without a square up to 2.5
+MIN_TIMES = 2.5  # smooth drift 1, trained networks without a square up to 2.3
 _LEAST_MISSING = 0.01  # to a CKA of 1: below, what distance brings is not told apart from nothing
-EDGE_LAYERS, EDGE_FRACTION = 2, 0.05  # over how many layers similarity may drop: a block may set in gradually
+EDGE_LAYERS = 2
+EDGE_FRACTION = 0.15  # of the layers, over which similarity may drop: blocks of trained networks fade gradually
+SHARP_FRACTION = 0.05  # over which it drops where an end is sharp
 _LEVELS = np.arange(0.30, 0.96, 0.05)  # of CKA, between the inside of a run and its surroundings
 
 
@@ -35,14 +37,16 @@ class Contrast:
 
     Attributes:
         drop: how much less a layer outside resembles those inside than layers inside resemble one another at the same
-            distance, on average: of that one of the next 2 layers (5% of all, if that is more) where it is most, at
+            distance, on average: of that one of the next 2 layers (15% of all, if that is more) where it is most, at
             the end where it is least. NaN for a run of all layers.
+        sharp: the same over the next 2 layers (5% of all, if that is more).
         times: what is missing to a CKA of 1 across the end, as a multiple of what is missing inside at the same
             distance, at the end where that is least. NaN for a run of all layers.
         ends: at how many ends there are layers around, 0 to 2.
     """
 
     drop: float
+    sharp: float
     times: float
     ends: int
 
@@ -120,14 +124,15 @@ def alike_runs(matrix: Floats) -> list[SimilarRun]:
     runs = [
         SimilarRun(int(alive[i]), int(alive[j - 1]) + 1, low_quantile(values[i:j, i:j]), contrast(values, i, j))
         for i, j in ends
-        if _ends_belong(values, i, j)
+        if _belong(values, i, j)
     ]
-    return sorted((run for run in runs if run.similarity >= MIN_SIMILARITY), key=lambda run: (-len(run), run.start))
+    return sorted(runs, key=lambda run: (-len(run), run.start))
 
 
-def _ends_belong(values: Floats, i: int, j: int) -> bool:
-    """Whether the first and the last layer are as like the others as a run takes."""
-    return bool(min(values[i, i + 1 : j].mean(), values[j - 1, i : j - 1].mean()) >= MIN_SIMILARITY)
+def _belong(values: Floats, i: int, j: int) -> bool:
+    """Whether the layers of [i, j) are alike on average, and the first and the last as like the others as that."""
+    means = (values[i, i + 1 : j], values[j - 1, i : j - 1], off_diagonal(values[i:j, i:j]))
+    return bool(min(part.mean() for part in means) >= MIN_SIMILARITY)
 
 
 def low_quantile(square: Floats) -> float:
@@ -169,33 +174,40 @@ def _heaviest(score: Floats, first: int, last: int, shortest: int) -> Iterator[t
     yield from _heaviest(score, stop, last, shortest)
 
 
-def edge_width(layers: int) -> int:
+def edge_width(layers: int, fraction: float = EDGE_FRACTION) -> int:
     """Over how many layers outside of a run similarity may drop."""
-    return max(EDGE_LAYERS, math.ceil(round(EDGE_FRACTION * layers, 9)))
+    return max(EDGE_LAYERS, math.ceil(round(fraction * layers, 9)))
 
 
-def contrast(values: Floats, i: int, j: int, width: int | None = None) -> Contrast:
+def contrast(values: Floats, i: int, j: int, layers: int | None = None) -> Contrast:
     """How sharply the run [i, j) ends.
 
     Args:
         values: (layers, layers) CKA, finite.
         i: position of the first layer.
         j: position after the last.
-        width: over how many layers it may end. Default: `edge_width` of the layers.
+        layers: of the whole network, where `values` holds a part of it.
     """
-    width = edge_width(len(values)) if width is None else width
+    whole = len(values) if layers is None else layers
+    wide, narrow = edge_width(whole), edge_width(whole, SHARP_FRACTION)
     sides = []
     if i > 0:
-        sides.append(_edge(values[:j, :j], j - i, width))
+        sides.append(_edges(values[:j, :j], j - i, wide))
     if j < len(values):
-        sides.append(_edge(values[i:, i:][::-1, ::-1], j - i, width))
+        sides.append(_edges(values[i:, i:][::-1, ::-1], j - i, wide))
     if not sides:
-        return Contrast(math.nan, math.nan, 0)
-    return Contrast(min(drop for drop, _ in sides), min(times for _, times in sides), len(sides))
+        return Contrast(math.nan, math.nan, math.nan, 0)
+    widest = [max(edges) for edges in sides]
+    return Contrast(
+        drop=min(drop for drop, _ in widest),
+        sharp=min(max(edges[:narrow])[0] for edges in sides),
+        times=min(times for _, times in widest),
+        ends=len(sides),
+    )
 
 
-def _edge(values: Floats, length: int, width: int) -> tuple[float, float]:
-    """Of the layers before the last `length`, the largest fall to one of the nearest `width`, and how many times."""
+def _edges(values: Floats, length: int, width: int) -> list[tuple[float, float]]:
+    """From the last `length` of these layers to each of the `width` before them: the drop, and how many times."""
     size = len(values)
     start = size - length
     inside = values[start:, start:]
@@ -205,4 +217,4 @@ def _edge(values: Floats, length: int, width: int) -> tuple[float, float]:
         within = float(np.mean(at_distance[offset:]))
         across = float(np.mean(values[start - offset, start : size - offset]))
         edges.append((within - across, (1 - across) / max(1 - within, _LEAST_MISSING)))
-    return max(edges)
+    return edges
