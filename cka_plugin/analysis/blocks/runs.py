@@ -21,7 +21,7 @@ from cka_plugin.core import Floats
 MIN_LAYERS = 3
 MIN_FRACTION = 0.15  # of the layers
 LOW_QUANTILE = 0.1  # of CKA over the pairs of a run: what 90% of pairs reach, one odd layer notwithstanding
-MIN_SIMILARITY = 0.75  # of that quantile; 0.76 and more where one component holds 40% of the variance
+MIN_SIMILARITY = 0.75  # mean CKA of a run, and of its first and last layer with the others
 MIN_CONTRAST = 0.2  # smooth drift 0, trained networks without a square up to 0.15, with one 0.3 and more, planted 0.75
 MIN_TIMES = 2.5  # smooth drift 1, trained networks without a square up to 2.3
 _LEAST_MISSING = 0.01  # to a CKA of 1: below, what distance brings is not told apart from nothing
