@@ -23,6 +23,7 @@ from cka_plugin.models.subject import Subject
 from cka_plugin.models.untrained import NoUntrained, untrained
 from cka_plugin.options import Options
 from cka_plugin.representation import INPUT, UNTRAINED, Representation
+from cka_plugin.warnings import warn
 from cka_plugin.wording import for_terminal
 
 BYTES = 4  # of a number of a vector
@@ -48,6 +49,10 @@ class Beside:
                 self.copies.append(untrained_copy(model, self.options.seed))
             except NoUntrained as error:
                 self.reasons[model.name] = str(error)
+            except Exception as error:  # a model's own initialiser may fail in its own way: the comparison need not
+                self.reasons[model.name] = f"its initialisation failed ({type(error).__name__}: {error})"
+        for name, reason in self.reasons.items():
+            warn(f"{name} has no untrained copy: {reason}")
         return self.copies
 
     def say_cost(self, models: Sequence[Subject], source: Source, read: ReadOptions) -> None:

@@ -185,6 +185,7 @@ _OPTIONS: dict[str, plain.Fits] = {
     "max_examples": plain.or_none(plain.count),
     "passes": plain.count,
     "seed": plain.whole,
+    "levels": plain.named(plain.text),
 }
 _TEXTS_OR_NONE = plain.or_none(plain.list_of(plain.text)), "a list of texts, or null"
 _IDS = plain.list_of(plain.example_id), "a list of whole numbers or texts"

@@ -142,10 +142,29 @@ def test_tokens_are_no_quantities_and_that_is_said() -> None:
 def test_a_model_that_has_no_untrained_copy_says_why(tmp_path: Path) -> None:
     scripted = torch.jit.trace(nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3)), torch.randn(4, 8))
     net = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3))
-    made = cka.compare({"a": scripted, "b": net}, data=torch.randn(200, 8), levels=True, **OPTIONS)
+    with pytest.warns(cka.CKAWarning, match="a has no untrained copy: .* compiled by TorchScript"):
+        made = cka.compare({"a": scripted, "b": net}, data=torch.randn(200, 8), levels=True, **OPTIONS)
     read = cka.load(made.save(tmp_path / "made.safetensors"))
     assert "compiled by TorchScript" in read.levels(draws=19).missing["untrained"]
     assert "untrained" in read["b"].beside
+
+
+def test_an_initialiser_that_fails_does_not_end_the_comparison() -> None:
+    class Fails(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.head = nn.Linear(8, 8), nn.Linear(8, 3)
+
+        def init_weights(self) -> None:
+            raise RuntimeError("a file is missing")
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.first(x).tanh())
+
+    net = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3))
+    with pytest.warns(cka.CKAWarning, match="its initialisation failed .RuntimeError: a file is missing"):
+        made = cka.compare({"a": Fails(), "b": net}, data=torch.randn(200, 8), levels=True, **OPTIONS)
+    assert "a file is missing" in made.levels(draws=19).missing["untrained"]
 
 
 def test_wrapped_models_and_chosen_layers_have_copies_too() -> None:

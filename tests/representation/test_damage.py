@@ -17,6 +17,7 @@ from tests.support.nets import ConvNet, images
 
 VERSION_1 = Path(__file__).with_name("version_1")  # written before files had checksums
 KINDS = ("representation", "comparison", "baseline")
+DAMAGED = (*KINDS, "levels")
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     representation = cka.represent({"net": ConvNet(width=2, blocks=1)}, images(24), **given)
     representation.save(folder / "representation.safetensors")
     cka.compare(representation, representation.renamed("b")).save(folder / "comparison.safetensors")
+    nets = {"a": ConvNet(width=2, blocks=1), "b": ConvNet(width=3, blocks=1)}
+    cka.compare(nets, data=images(24), levels=True, **given).save(folder / "levels.safetensors")
     facts = {"noise": dict.fromkeys(representation.layer_names, 1e-07), "churn": 0.0, "storage_loss": 1e-6}
     cka.Baseline(representation, **facts, examples=images(24)).save(folder / "baseline.safetensors")
     return folder
@@ -41,6 +44,8 @@ def use(kind: str, path: Path) -> object:
             floors = [baseline.floor(layer) for layer in baseline.representation.layer_names]
             return (repr(baseline), floors, cka.compare(baseline.representation).matrix())
         loaded = cka.load(path)
+        if kind == "levels" and len(loaded.names) > 1:
+            loaded.levels(*loaded.names[:2], draws=19)
         return (repr(loaded), (cka.compare(loaded) if isinstance(loaded, cka.Representation) else loaded).matrix())
 
 
@@ -59,7 +64,7 @@ def test_numbers_of_version_1_are_what_they_were() -> None:
     assert set(baseline.noise) == {"0", "1", "head"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DAMAGED)
 @pytest.mark.parametrize("change", [flipped, mangled])
 def test_what_was_changed_is_seen(
     written: Path, tmp_path: Path, kind: str, change: Callable[[bytes, random.Random], bytes]
@@ -75,7 +80,7 @@ def test_what_was_changed_is_seen(
                 use(kind, path)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DAMAGED)
 @pytest.mark.parametrize("checksums", [True, False], ids=["with checksums", "version 1"])
 def test_malformed_values_are_a_value_error_that_names_the_file(
     written: Path, tmp_path: Path, kind: str, checksums: bool
@@ -89,7 +94,7 @@ def test_malformed_values_are_a_value_error_that_names_the_file(
     assert count > 40
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DAMAGED)
 def test_what_happens_to_a_file_without_checksums_is_at_worst_a_value_error(
     written: Path, tmp_path: Path, kind: str
 ) -> None:

@@ -288,7 +288,9 @@ def _shown(model: Content) -> dict[str, str]:
     return {name: layer.name for name, layer in told if layer.name != name}
 
 
-def _of_second_measure_untrained(a: Content, b: Content, columns: dict[str, list[Any]], asked: Asked) -> Any:
+def _of_second_measure_untrained(
+    a: Content, b: Content, columns: dict[str, list[Any]], asked: Asked
+) -> dict[str, list[Any]]:
     """The second measure of the layers of the untrained copies whose CKA stands beside."""
     if "untrained_match" not in columns or "second" not in columns:
         return {}

@@ -161,7 +161,7 @@ class Levels(Result):
     def similarity_table(self) -> Table:
         """Each layer, its best match, CKA with its interval, and the levels of chance and of untrained copies."""
         header = ["layer", "best match", "CKA", "±95%", "chance", "calibr.", "untrained"]
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 self.shown[0].get(row.layer, row.layer),
                 "-" if row.match is None else self.shown[1].get(row.match, row.match) + " =" * bool(row.tied),
@@ -178,7 +178,7 @@ class Levels(Result):
     def explanation_table(self) -> Table:
         """For each layer: data, first component, dominant examples and the second measure."""
         header = ["layer", "input", "labels", "along", "PC1", "dim.", "w/o dom.", "second", "untr."]
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 self.shown[0].get(row.layer, row.layer),
                 number(row.input, 2),

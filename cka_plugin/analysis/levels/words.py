@@ -47,11 +47,12 @@ def sentence_of_models(rows: Sequence[LayerLevels], names: tuple[str, str], meas
     parts = [f"{beyond} best matches are beyond chance, as those of nearly any two networks on the same data are"]
     judged = [row for row in alive if row.against_untrained]
     if judged:
-        how = {mark: _count(judged, lambda row, m=mark: row.against_untrained == m) for mark in ("above", "below")}
+        below = _count(judged, lambda row: row.against_untrained == "below")
         unclear = sum(row.against_untrained == "unclear" for row in judged)
         above = [row.cka - row.untrained for row in judged if row.against_untrained == "above"]
         by = f" by {_span(above)}" if above else ""
-        told = f"{how['above']} lie above the untrained copies{by}, {how['below']} below, {unclear} undecided"
+        lie = f"{len(above)} of {len(judged)} lie above the untrained copies{by}"
+        told = f"{lie}, {below} below, {unclear} undecided"
         parts.append(f"architecture: {told}")
     if along := [row.along_data for row in alive if math.isfinite(row.along_data)]:
         parts.append(f"data: of CKA {_span(along)} lies along {known_data(alive)}")
