@@ -15,7 +15,7 @@ def html_of(content: Content) -> str:
     """What a notebook shows of a representation."""
     accuracy = "-" if content.accuracy is None else f"{content.accuracy:.1%}"
     options = content.options
-    rows = [
+    rows: list[list[object]] = [
         ["layers", len(content.layers)],
         ["examples", content.n_examples],
         ["minibatches", len(content.minibatches)],

@@ -33,11 +33,11 @@ def alone_in_minibatches(model: GramVectors) -> npt.NDArray[np.bool_]:
         >>> alone_in_minibatches(pack_layers([x], [np.arange(64)])).tolist()
         [False]
     """
-    alone, total = 0.0, 0.0
+    alone = total = np.zeros(1)
     for diagonals in model.diagonals:
         variance = np.asarray(diagonals, dtype=np.float64)
         second, first = np.sort(variance, axis=1)[:, -2:].T
         sums = variance.sum(axis=1)
         alone = alone + np.where((first > MOST * sums) & (first > TIMES * second), first, 0.0)
         total = total + sums
-    return np.asarray(alone > MOST * np.asarray(total))
+    return np.asarray(alone > MOST * total)
