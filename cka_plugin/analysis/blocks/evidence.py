@@ -123,11 +123,13 @@ def _with_removal(block: Block, run: SimilarRun, network: Judged) -> Block:
     alive = np.flatnonzero(np.isfinite(network.matrix[np.ix_(network.positions, network.positions)]).sum(axis=1) > 1)
     width = edge_width(alive.size)
     first, last = int(np.searchsorted(alive, run.start)), int(np.searchsorted(alive, run.stop))
-    window = alive[max(first - width, 0) : last + width]
-    begin = first - max(first - width, 0)
-    inside = slice(begin, begin + last - first)
+    begin = max(first - width, 0)
+    inside = slice(first - begin, last - begin)
+    layers, around = (
+        network.positions[alive[part]].tolist() for part in (slice(first, last), slice(begin, last + width))
+    )
     for count in range(1, MAX_COMPONENTS + 1):
-        left = network.removal(network.positions[alive[first:last]], count, network.positions[window])
+        left = network.removal(layers, count, around)
         left = np.where(np.isfinite(left), left, 0.0)
         edges = contrast(left, inside.start, inside.stop, alive.size)
         if count == 1:

@@ -35,7 +35,7 @@ class OneKind:
 
 
 def layers_of_one_kind(names: Sequence[str], matrix: Floats) -> OneKind | None:
-    """The modules of one name in every block, and what lies outside of blocks; None where blocks are not opened up.
+    """The modules of one name in every block, and what lies between blocks; None where blocks are not opened up.
 
     Of the names that most blocks have, the one whose layers resemble the same of the next block most: that is where a
     residual network carries its representation on (after the addition, or the norm that reads it). The later in the
@@ -65,8 +65,9 @@ def layers_of_one_kind(names: Sequence[str], matrix: Floats) -> OneKind | None:
     most = max(len(part) for part in places.values())
     candidates = [(_carried_on(matrix, part), part[0], kind) for kind, part in places.items() if len(part) == most]
     kind = max(candidates)[2]
-    outside = [position for position, found in inside if found is None]
-    return OneKind(kind, np.array(sorted([*places[kind], *_beside(outside, places[kind])]), dtype=np.int64))
+    outside = {position for position, found in inside if found is None}
+    beside = [position for position in outside if position + 1 not in outside]  # what a stem of several hands on
+    return OneKind(kind, np.array(sorted([*places[kind], *beside]), dtype=np.int64))
 
 
 def _carried_on(matrix: Floats, positions: Sequence[int]) -> float:
@@ -74,13 +75,3 @@ def _carried_on(matrix: Floats, positions: Sequence[int]) -> float:
     values = matrix[positions[:-1], positions[1:]]
     values = values[np.isfinite(values)]
     return float(values.mean()) if values.size else -np.inf
-
-
-def _beside(outside: Sequence[int], chosen: Sequence[int]) -> list[int]:
-    """Of the modules outside of blocks one a stretch, the last: what a stem of several modules hands on."""
-    kept = []
-    for position, following in zip(outside, [*outside[1:], None], strict=True):
-        ends = following is None or following != position + 1
-        if ends or any(position < place < following for place in chosen):
-            kept.append(position)
-    return kept
