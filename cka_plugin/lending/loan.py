@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from cka_plugin.lending.identity import weights_hash
 from cka_plugin.lending.randomness import Drawn, seed_of, seeded
+from cka_plugin.lending.samples import Samples
 from cka_plugin.lending.snapshot import Snapshot
 from cka_plugin.lending.writes import COPIED
 
@@ -24,9 +25,13 @@ def lent(model: nn.Module) -> Iterator[Snapshot]:
 
     All that `Snapshot` knows, and training flags. Values of large tensors are only put back where they were written to
     while the snapshot yielded was `watched`. Parameters that lazy modules have made meanwhile stay.
+
+    Raises:
+        RuntimeError: a large tensor was written to while nothing watched.
     """
     flags = [(module, module.training) for module in model.modules() if hasattr(module, "training")]  # not if frozen
     before = Snapshot(model)
+    samples = Samples(before.large())
     try:
         yield before
     finally:
@@ -37,6 +42,12 @@ def lent(model: nn.Module) -> Iterator[Snapshot]:
         for tensor, device in before.lazy:
             if not nn.parameter.is_lazy(tensor) and tensor.device != device:
                 tensor.data = tensor.data.to(device)
+    if changed := samples.changed():
+        raise RuntimeError(
+            f"{type(model).__name__} wrote to {', '.join(changed)} (more than {COPIED} entries) through `.data` after "
+            "its first minibatch, where nothing could keep what was there: results of later minibatches are those of "
+            "another model. Load its weights again; it cannot be compared as it is"
+        )
 
 
 class Loan:

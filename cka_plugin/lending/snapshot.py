@@ -11,7 +11,7 @@ import dataclasses
 import operator
 import types
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -98,7 +98,8 @@ class Snapshot:
         self._sequences: list[tuple[Any, list[Any]]] = []
         self._sets: list[tuple[set[Any], set[Any]]] = []
         self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
-        self._classes: list[tuple[Any, type]] = []
+        self._classes: list[tuple[Any, type]] = []  # which class each module is of
+        self._namespaces: list[tuple[type, dict[str, Any]]] = []  # attributes of those classes
         self.generators: list[Generator] = []
         self._scripted: list[tuple[Any, dict[str, Any]]] = []
         self._places: list[_Place] = []
@@ -108,6 +109,8 @@ class Snapshot:
         self._owners = {_library(kind) for kind in kinds} - set(_FOREIGN)
         self._under_fsdp = {id(below) for module in modules if type(module) in sharding for below in module.modules()}
         self._visit("", model)
+        for kind in dict.fromkeys(base for kind in kinds for base in kind.__mro__ if _library(base) in self._owners):
+            self._note_class(kind)
         self._keys = [key for _, keys, _ in self._mappings for key in keys]
         self._values = [value for _, _, values in self._mappings for value in values]
         self._held = [mapping for mapping, _, _ in self._mappings]
@@ -123,6 +126,10 @@ class Snapshot:
     def tensors(self) -> list[Tensor]:
         """All that the model holds: parameters, buffers, attributes, and those in what attributes hold."""
         return [place.tensor for place in self._places]
+
+    def large(self) -> list[tuple[str, Tensor]]:
+        """Paths and tensors that are not copied beforehand."""
+        return [(place.path, place.tensor) for place in self._places if place.tensor.numel() > COPIED]
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -149,6 +156,7 @@ class Snapshot:
             and all(len(now) == len(then) and all(map(operator.is_, now, then)) for now, then in self._sequences)
             and all(now == then for now, then in self._sets)
             and all(type(held) is kind for held, kind in self._classes)
+            and all(_same_values(vars(kind), then) for kind, then in self._namespaces)
             and not self._moved()
         )
 
@@ -228,6 +236,13 @@ class Snapshot:
         for held, kind in self._classes:
             if type(held) is not kind:
                 object.__setattr__(held, "__class__", kind)
+        for kind, then in self._namespaces:
+            now = vars(kind)
+            for name in [name for name in now if name not in then]:
+                delattr(kind, name)
+            for name, value in then.items():
+                if name not in now or now[name] is not value:
+                    setattr(kind, name, value)
         for mapping, keys, values in self._mappings:
             if len(mapping) != len(keys) or not all(map(operator.is_, dict.keys(mapping), keys)):
                 _clear(mapping)
@@ -360,6 +375,13 @@ class Snapshot:
                 found += self._note_mapping(path, held)
         return found
 
+    def _note_class(self, kind: type) -> None:
+        """Its attributes, which the modules of one class share: a count, a cache of positions."""
+        self._namespaces.append((kind, dict(vars(kind))))
+        for name, value in vars(kind).items():
+            if isinstance(value, Tensor | dict | list | set | deque):
+                self._visit(f"{kind.__name__}.{name}", value)
+
     def _note_scripted(self, path: str, module: Any) -> list[tuple[str, Any]]:
         kind: Any = torch._C.ConcreteModuleType.from_jit_type(module._c._type())  # frozen modules have not theirs
         names = [name for name in kind.get_attributes() if module._c.hasattr(name)]
@@ -395,6 +417,10 @@ def _join(path: str, name: Any) -> str:
 
 def _library(kind: type) -> str:
     return kind.__module__.partition(".")[0]
+
+
+def _same_values(now: Mapping[str, Any], then: dict[str, Any]) -> bool:
+    return len(now) == len(then) and all(map(operator.is_, now.values(), then.values()))
 
 
 def _shards(kind: type) -> bool:

@@ -236,3 +236,40 @@ def test_objects_of_libraries_with_accounts_of_their_own_are_left_alone() -> Non
     with lent(Net(loader=loader)):
         loader.mark = 1
     assert loader.mark == 1
+
+
+def test_a_large_tensor_written_past_its_version_after_the_first_minibatch_is_an_error() -> None:
+    def writes_later(net: Any, h: Tensor) -> None:
+        if net.given == 2:
+            net.table.data.add_(1)
+
+    class Counted(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            self.given = int(x[0, 0] > 5) + 1
+            return super().forward(x)
+
+    x = torch.randn(24, 6)
+    x[8:, 0] = 9
+    net = Counted(writes_later)
+    with pytest.raises(RuntimeError, match=r"wrote to table .* through `\.data` after its first minibatch"):
+        cka.represent(net, iter([x[:8], x[8:16], x[16:]]), granularity="module", progress=False)
+
+
+def test_what_modules_of_one_class_share_comes_back() -> None:
+    class Shares(Net):
+        calls = 0
+        tables: dict[int, Tensor] = {}
+        kept = torch.zeros(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            Shares.calls += 1
+            Shares.tables[len(x)] = torch.ones(2)
+            Shares.kept += 1
+            Shares.more = "new"
+            return super().forward(x) * Shares.calls + Shares.kept
+
+    cka.represent(Shares(), torch.randn(24, 6), batch_size=8, granularity="module", progress=False)
+    assert Shares.calls == 0
+    assert Shares.tables == {}
+    assert torch.equal(Shares.kept, torch.zeros(3))
+    assert not hasattr(Shares, "more")
