@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -258,7 +258,7 @@ def test_a_large_tensor_written_past_its_version_after_the_first_minibatch_is_an
 def test_what_modules_of_one_class_share_comes_back() -> None:
     class Shares(Net):
         calls = 0
-        tables: dict[int, Tensor] = {}
+        tables: ClassVar[dict[int, Tensor]] = {}
         kept = torch.zeros(3)
 
         def forward(self, x: Tensor) -> Tensor:
