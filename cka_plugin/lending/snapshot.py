@@ -109,8 +109,8 @@ class Snapshot:
         self._owners = {_library(kind) for kind in kinds} - set(_FOREIGN)
         self._under_fsdp = {id(below) for module in modules if type(module) in sharding for below in module.modules()}
         self._visit("", model)
-        for kind in dict.fromkeys(base for kind in kinds for base in kind.__mro__ if _library(base) in self._owners):
-            self._note_class(kind)
+        for own in dict.fromkeys(base for kind in kinds for base in kind.__mro__ if _library(base) in self._owners):
+            self._note_class(own)
         self._keys = [key for _, keys, _ in self._mappings for key in keys]
         self._values = [value for _, _, values in self._mappings for value in values]
         self._held = [mapping for mapping, _, _ in self._mappings]
