@@ -815,7 +815,8 @@ class Comparison:
             format: `arrays`: features up to a rotation and squared distances, a minibatch at a time, for netrep,
                 rsatoolbox and ReSi. The `README.md` written beside them says how each reads them, and which measures
                 need features that Gram matrices do not hold (CCA, SVCCA, PWCCA, GULP, single units). `model-explorer`:
-                node data for Google's Model Explorer: each layer's best match and CKA on the model's graph.
+                node data for Google's Model Explorer: each layer's best match and CKA on the model's graph. Open a
+                graph there (`NAME.graph.json`, or the exported program), then the data by "Add per-node data".
             programs: for `model-explorer`, {model: what `torch.export.export` made of it}: its node data are for the
                 graph that Model Explorer draws of the program. Of other models a graph of their layers is written.
 

@@ -22,6 +22,7 @@ COLOURS = (
     "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
 )  # fmt: skip
 _DARK = 5  # so many of them take white text
+_DIGITS = 4  # Model Explorer shows them all
 _ABOVE_ALL = 10.0  # unbiased CKA may exceed 1
 
 
@@ -117,7 +118,7 @@ def _values(matches: Correspondence, nodes: Mapping[str, str]) -> dict[str, Any]
     known = [match for match in matches.matches if match.match is not None and match.layer in nodes]
     steps = [(step + 1) / len(COLOURS) for step in range(len(COLOURS) - 1)] + [_ABOVE_ALL]
     return {
-        "results": {nodes[match.layer]: {"value": match.cka} for match in known},
+        "results": {nodes[match.layer]: {"value": round(match.cka, _DIGITS)} for match in known},
         "thresholds": [
             {"value": step, "bgColor": colour, "textColor": "white" if place < _DARK else "black"}
             for place, (step, colour) in enumerate(zip(steps, COLOURS, strict=True))
