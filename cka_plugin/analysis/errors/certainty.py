@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from cka_plugin.analysis.statistics.paired import mcnemar
 from cka_plugin.analysis.statistics.power import detectable_difference, examples_needed
+from cka_plugin.analysis.statistics.welch_power import detectable_by_welch, seeds_needed
+from cka_plugin.core import Floats
 from cka_plugin.tables import Result
 
 EQUIVALENT = 0.01  # a difference of accuracies of so much or less counts as none: a convention
@@ -58,6 +60,40 @@ class Certainty(Result):
         return f"inconclusive: {seen}; one of the size at hand, {size}, takes {takes}"
 
 
+@dataclass(frozen=True, repr=False)
+class GroupCertainty(Result):
+    """What the models at hand tell of a difference between two groups of them; made by `of_groups`.
+
+    Attributes:
+        verdict: `different`, `equivalent` or `inconclusive`, as of `Certainty`, by Welch's test and its interval.
+        detectable: the smallest true difference of mean accuracies that the test finds on so many models with a power
+            of 80%, if they vary as these do; NaN where they do not vary.
+        needed: about how many models of either group a true difference of the size at hand takes; None without a
+            difference, or for more than 100,000.
+        difference: of the mean accuracies.
+        seeds: models in either group.
+        power: of both figures.
+    """
+
+    verdict: str
+    detectable: float
+    needed: int | None
+    difference: float
+    seeds: tuple[int, int]
+    power: float = POWER
+
+    def __repr__(self) -> str:
+        if math.isnan(self.detectable):
+            return f"{self.verdict}: all models of a group have the same accuracy, so that nothing can be told"
+        seen = (
+            f"{self.verdict}: {self.seeds[0]} and {self.seeds[1]} models show a true difference of "
+            f"{_percent(self.detectable)} or more with a power of {self.power:.0%}"
+        )
+        if self.verdict != "inconclusive" or self.needed is None:
+            return seen
+        return f"{seen}; one of the size at hand, {_percent(abs(self.difference))}, takes about {self.needed:,} of each"
+
+
 def certainty_of(only_a: int, only_b: int, n: int, interval: tuple[float, float], alpha: float = 0.05) -> Certainty:
     """What two counts of discordant examples tell, and how many examples would tell more.
 
@@ -82,13 +118,39 @@ def certainty_of(only_a: int, only_b: int, n: int, interval: tuple[float, float]
     if math.isnan(detectable):
         detectable = detectable_difference(n, None, POWER, alpha)
     needed = examples_needed(abs(difference), discordant, POWER, alpha) if difference else None
-    if mcnemar(only_a, only_b) <= alpha:
-        verdict = "different"
-    elif interval[0] >= -EQUIVALENT and interval[1] <= EQUIVALENT:
-        verdict = "equivalent"
-    else:
-        verdict = "inconclusive"
+    verdict = _verdict(mcnemar(only_a, only_b) <= alpha, interval)
     return Certainty(verdict, detectable, needed, difference, n)
+
+
+def of_groups(
+    accuracies: tuple[Floats, Floats], interval: tuple[float, float], p: float, alpha: float
+) -> GroupCertainty:
+    """What the accuracies of two groups of models tell, and how many models would tell more.
+
+    Args:
+        accuracies: of the models of either group.
+        interval: Welch's, of the difference.
+        p: of Welch's test; NaN where neither group varies.
+        alpha: of the test.
+
+    Source: Jan & Shieh 2011 for the power of Welch's test.
+    """
+    variances = float(accuracies[0].var(ddof=1)), float(accuracies[1].var(ddof=1))
+    seeds = len(accuracies[0]), len(accuracies[1])
+    difference = float(accuracies[0].mean() - accuracies[1].mean())
+    return GroupCertainty(
+        _verdict(p <= alpha, interval),
+        detectable_by_welch(variances, seeds, POWER, alpha),
+        seeds_needed(difference, variances, POWER, alpha),
+        difference,
+        seeds,
+    )
+
+
+def _verdict(found: bool, interval: tuple[float, float]) -> str:
+    if found:
+        return "different"
+    return "equivalent" if interval[0] >= -EQUIVALENT and interval[1] <= EQUIVALENT else "inconclusive"
 
 
 def _percent(share: float) -> str:

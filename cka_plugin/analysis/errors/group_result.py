@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cka_plugin import tables
+from cka_plugin.analysis.errors.certainty import GroupCertainty, of_groups
 from cka_plugin.analysis.statistics.class_share import ClassShare
 from cka_plugin.analysis.statistics.permutation import PermutationTest
 
@@ -159,6 +161,21 @@ class GroupComparison(tables.Result):
         """The share of the example-level difference that classes explain; NaN where `class_share.reason` says why."""
         return self.class_share.v_squared
 
+    @cached_property
+    def certainty(self) -> GroupCertainty:
+        """Whether the mean accuracies are `different`, `equivalent` or that is `inconclusive`, and what settles it."""
+        row = self.overall
+        return of_groups((self.accuracies_a, self.accuracies_b), (row.low, row.high), row.p, self.alpha)
+
+    @property
+    def verdict(self) -> str:
+        """`different`, `equivalent` or `inconclusive`, of the mean accuracies: see `certainty`."""
+        return self.certainty.verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return super().to_dict() | {"verdict": self.verdict, "certainty": self.certainty.to_dict()}
+
     def table_rows(self) -> tuple[Sequence[Any], type]:
         """One row a class."""
         return self.classes, GroupClass
@@ -177,7 +194,7 @@ class GroupComparison(tables.Result):
         different = sum(row.significant for row in self.classes)
         return (
             f"<GroupComparison of {len(self.accuracies_a)} {a} ({row.accuracy_a:.3f}) and {len(self.accuracies_b)} {b} "
-            f"({row.accuracy_b:.3f}) on {row.n} examples: Welch p {tables.short(row.p)}, "
+            f"({row.accuracy_b:.3f}) on {row.n} examples: Welch p {tables.short(row.p)}, {self.verdict}, "
             f"{different} of {len(self.classes)} classes differ, v² {tables.short(self.v_squared)}>"
         )
 
@@ -197,6 +214,7 @@ class GroupComparison(tables.Result):
                 f"{len(self.accuracies_b)} of {b} on {row.accuracy_b:.2%}: a difference of "
                 f"{row.difference:+.2%} {welch_text}"
             ),
+            repr(self.certainty),
             (
                 f"single examples: their accuracies differ by {control.gap_between:.3f} (root mean square) between "
                 f"groups of {control.seeds}, by {control.gap_within_a:.3f} and {control.gap_within_b:.3f} between as "

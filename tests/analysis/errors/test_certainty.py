@@ -10,6 +10,8 @@ import pytest
 
 from cka_plugin.analysis.errors.certainty import certainty_of
 from cka_plugin.analysis.errors.compare import ErrorComparison, compare_errors
+from cka_plugin.analysis.errors.group_result import GroupComparison
+from cka_plugin.analysis.errors.groups import compare_groups
 from cka_plugin.analysis.statistics.power import mcnemar_power
 
 
@@ -70,3 +72,33 @@ def test_it_goes_into_json_with_the_classes_that_are_too_small() -> None:
     assert plain["verdict"] == plain["certainty"]["verdict"] == "inconclusive"
     assert plain["classes_too_small"] == found.classes_too_small == 1
     assert "; too few examples to tell of 1>" in repr(found)
+
+
+def groups(gap: float, seeds: int, spread: float = 0.02, n: int = 2000) -> GroupComparison:
+    """Seeds of two architectures whose accuracies differ by about `gap`."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, n)
+
+    def predicted(accuracy: float) -> list[np.ndarray]:
+        return [np.where(rng.random(n) < rng.normal(accuracy, spread), labels, 1 - labels) for _ in range(seeds)]
+
+    return compare_groups(predicted(0.8 + gap), predicted(0.8), labels, splits=5)
+
+
+def test_groups_of_models_admit_not_knowing_too() -> None:
+    few = groups(0.01, 4)
+    assert few.verdict == "inconclusive"
+    found = few.certainty
+    assert f"\ninconclusive: 4 and 4 models show a true difference of {found.detectable:.1%} or more" in str(few)
+    assert f"takes about {found.needed:,} of each" in str(few)
+    assert ", inconclusive, " in repr(few)
+    assert json.loads(json.dumps(few.to_dict(), allow_nan=False))["certainty"]["needed"] == found.needed
+    assert groups(0.2, 4).verdict == "different"
+    assert groups(0.0, 8, spread=0.0, n=20_000).verdict == "equivalent"
+
+
+def test_groups_that_do_not_vary_tell_nothing() -> None:
+    labels = np.arange(40) % 2
+    found = compare_groups([labels, labels], [labels, labels], labels, splits=5)
+    assert found.verdict == "inconclusive"
+    assert "all models of a group have the same accuracy" in repr(found.certainty)
