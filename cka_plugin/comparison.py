@@ -296,7 +296,7 @@ class Comparison:
         *,
         data: Any = None,
         measure: str = "mutual_knn",
-        draws: int = 199,
+        draws: int | None = None,
         seed: int = 0,
         level: float = 0.95,
         fraction: float = 0.05,
@@ -312,7 +312,7 @@ class Comparison:
             b: the other.
             data: what the comparison was made on; read again for the inputs, where these were not kept.
             measure: the second one: `mutual_knn`, `rsa`, `bures` (slow), or one registered by `register_measure`.
-            draws: permutations of the level of chance.
+            draws: permutations of the level of chance: 199, or 19 where more would take minutes.
             seed: of the draws.
             level: of the intervals.
             fraction: of the examples that is left out, the most dominant of each model.
@@ -332,7 +332,7 @@ class Comparison:
             >>> comparison = cka.compare(nets, data=x, batch_size=20, levels=True, progress=False)
             >>> found = comparison.levels("a", "b")
             >>> found.missing, list(found.to_frame()["layer"])
-            ({'labels': 'the data had no labels'}, ['stem', 'head'])
+            ({'labels': 'the data had no labels'}, ['0', 'head'])
         """
         from cka_plugin.analysis.levels.of_pair import Asked, levels
         from cka_plugin.engine.beside import with_inputs

@@ -15,17 +15,19 @@ from cka_plugin.analysis.components.principal import Components, components
 from cka_plugin.analysis.difference import difference
 from cka_plugin.analysis.grams import GramVectors, cka_sums
 from cka_plugin.analysis.levels.calibrated import above
-from cka_plugin.analysis.levels.chance import chance_level
+from cka_plugin.analysis.levels.chance import DRAWS, chance_level
 from cka_plugin.analysis.levels.pseudo_layers import label_layer
 from cka_plugin.analysis.levels.result import LayerLevels, Levels
 from cka_plugin.analysis.levels.words import sentence_of_layer, sentence_of_models
 from cka_plugin.analysis.measures.of_pairs import measured_pairs
 from cka_plugin.analysis.measures.registry import CKA, measure_of
 from cka_plugin.analysis.subsets import cka_without_examples
-from cka_plugin.core import MIN_EXAMPLES, MIN_MINIBATCHES, Floats, Sums
+from cka_plugin.core import MIN_EXAMPLES, MIN_MINIBATCHES, Floats, Sums, pairs_of
 from cka_plugin.representation import INPUT, UNTRAINED, Content
 from cka_plugin.wording import for_terminal
 
+FEWEST = 19  # draws
+MUCH_WORK = 5e11  # multiplications of all draws: a minute or two on one core
 FEW = 0.05  # of the examples, the most dominant of each model
 _DEPENDENT = 1e-5  # of the largest eigenvalue: directions of inputs and labels that rounding alone tells apart
 
@@ -40,14 +42,14 @@ class Asked:
 
     Attributes:
         measure: the second one.
-        draws: permutations of the level of chance.
+        draws: permutations of the level of chance; None for as many as `draws_for` gives.
         seed: of all draws.
         level: of the intervals.
         fraction: of the examples that is left out, the most dominant of each model.
     """
 
     measure: str = "mutual_knn"
-    draws: int = 199
+    draws: int | None = None
     seed: int = 0
     level: float = 0.95
     fraction: float = FEW
@@ -77,15 +79,16 @@ def levels(
     if asked.measure == CKA:
         raise ValueError("measure 'cka' is the first one: name another as the second, such as 'mutual_knn'")
     measure_of(asked.measure, {})
-    if asked.draws < 19:
-        raise ValueError(f"draws {asked.draws}: a level of 95% takes at least 19")
+    draws = draws_for(a, b) if asked.draws is None else asked.draws
+    if draws < FEWEST:
+        raise ValueError(f"draws {draws}: a level of 95% takes at least {FEWEST}")
     sums = cka_sums(a, b)
     matrix = sums.cka()
     rows = [LayerLevels(name, None) for name in a.layer_names]
     pairs = [(i, int(np.nanargmax(values))) for i, values in enumerate(matrix) if np.isfinite(values).any()]
     missing: dict[str, str] = {}
     columns = _of_similarity(sums, pairs, (a, b), asked.level)
-    columns |= _of_chance(a, b, pairs, matrix, asked)
+    columns |= _of_chance(a, b, pairs, matrix, (draws, asked.seed))
     columns |= _of_copies(a, b, sums, pairs, asked.level, missing)
     columns |= _of_data(a, b, pairs, matrix, missing)
     found = components(a), components(b)
@@ -103,7 +106,7 @@ def levels(
         sentence=sentence_of_models(rows, (a.name, b.name), asked.measure, len(gone)),
         measure=asked.measure,
         setting=setting,
-        draws=asked.draws,
+        draws=draws,
         examples=a.n_examples,
         batch_size=int(np.median(a.batch_sizes)),
         fraction=asked.fraction,
@@ -141,10 +144,17 @@ def _of_similarity(
     }
 
 
+def draws_for(a: Content, b: Content) -> int:
+    """199 permutations, or 19, the fewest that a 95% quantile takes, where more would take minutes."""
+    work = 2 * len(a.layers) * len(b.layers) * sum(pairs_of(n) for n in a.batch_sizes) * DRAWS
+    return DRAWS if work <= MUCH_WORK else FEWEST
+
+
 def _of_chance(
-    a: Content, b: Content, pairs: Sequence[tuple[int, int]], matrix: Floats, asked: Asked
+    a: Content, b: Content, pairs: Sequence[tuple[int, int]], matrix: Floats, rules: tuple[int, int]
 ) -> dict[str, list[Any]]:
-    chance = chance_level(a, b, asked.draws, asked.seed)
+    """rules: draws and their seed."""
+    chance = chance_level(a, b, *rules)
     tau = [float(chance.best_level[i]) for i, _ in pairs]
     return {
         "chance": tau,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import cka_plugin as cka
+from cka_plugin.analysis.levels import of_pair
 from cka_plugin.analysis.levels.of_pair import NO_COPY, NO_INPUT, NO_LABELS, along
 from cka_plugin.engine import beside
 from tests.support import ROOT
@@ -307,6 +308,14 @@ def test_a_dead_layer_has_a_row_of_nothing() -> None:
     assert row.match is None
     assert math.isnan(row.cka)
     assert "dead" in repr(found)
+
+
+def test_large_comparisons_take_fewer_draws(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert case.comparison.levels("a", "b").draws == 199
+    monkeypatch.setattr(of_pair, "MUCH_WORK", 1)
+    found = case.comparison.levels("a", "b")
+    assert found.draws == DRAWS == 19
+    assert found.to_dict() == case.found.to_dict()
 
 
 def test_one_model_alone_and_cka_twice_are_errors(case: Case) -> None:
