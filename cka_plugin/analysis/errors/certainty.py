@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from cka_plugin.analysis.statistics.paired import mcnemar
 from cka_plugin.analysis.statistics.power import detectable_difference, examples_needed
 from cka_plugin.analysis.statistics.welch_power import detectable_by_welch, seeds_needed
@@ -135,7 +137,7 @@ def of_groups(
 
     Source: Jan & Shieh 2011 for the power of Welch's test.
     """
-    variances = float(accuracies[0].var(ddof=1)), float(accuracies[1].var(ddof=1))
+    variances = _variance(accuracies[0]), _variance(accuracies[1])
     seeds = len(accuracies[0]), len(accuracies[1])
     difference = float(accuracies[0].mean() - accuracies[1].mean())
     return GroupCertainty(
@@ -145,6 +147,11 @@ def of_groups(
         difference,
         seeds,
     )
+
+
+def _variance(accuracies: Floats) -> float:
+    """0 for equal numbers, whose mean is not always that number."""
+    return float(accuracies.var(ddof=1)) if np.ptp(accuracies) > 0 else 0.0
 
 
 def _verdict(found: bool, interval: tuple[float, float]) -> str:
