@@ -65,10 +65,14 @@ def test_the_docstring_of_compare_begins_each_option_with_its_help() -> None:
     assert arguments(cka.represent)["shard"].startswith(help_of("shard"))
 
 
+def _command(name: str) -> Any:
+    return typer.main.get_command(app).get_command(None, name)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_take_the_options_of_their_call_with_its_defaults_and_the_same_help(command: str) -> None:
     call = COMMANDS[command]
-    shown = {parameter.name: parameter for parameter in typer.main.get_command(app).commands[command].params}
+    shown = {parameter.name: parameter for parameter in _command(command).params}
     for name in set(TAKES[call]) - NOT_IN_A_TERMINAL:
         assert (SPELLED[name].help if name in SPELLED and SPELLED[name].help else help_of(name)) == shown[name].help
         if name not in SPELLED:  # what is spelled otherwise has its own: nothing written is the default
@@ -79,7 +83,7 @@ def test_commands_take_the_options_of_their_call_with_its_defaults_and_the_same_
 def test_nothing_written_in_a_terminal_is_the_default(name: str) -> None:
     call = next(call for call in COMMANDS.values() if name in TAKES[call])
     command = next(command for command in COMMANDS if COMMANDS[command] == call)
-    shown = {parameter.name: parameter for parameter in typer.main.get_command(app).commands[command].params}[name]
+    shown = {parameter.name: parameter for parameter in _command(command).params}[name]
     read = SPELLED[name].read if name in SPELLED else lambda value: value
     written = [] if shown.multiple else shown.default
     assert read(written) == default_of(name, call)

@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from cka_plugin.version import __version__
 
+FILES = {
+    "compare": "compare",
+    "demo": "compare",
+    "represent": "represent",
+    "merge": "represent",
+    "show": "show",
+    "errors": "errors",
+    "layers": "layers",
+    "probe": "probe",
+    "ablate": "ablate",
+    "baseline": "check",
+    "check": "check",
+    "export": "export",
+}  # of the commands, in the order of the help: a command's file is imported when it is run, and with it torch
+
+
+class Commands(TyperGroup):
+    """The commands by name; what each is for is read from its file, which is not imported for that."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names."""
+        return list(FILES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name, ready to run; None where there is none."""
+        if cmd_name not in FILES:
+            return None
+        importlib.import_module(f"{__package__}.{FILES[cmd_name]}")
+        return typer.main.get_group(app).commands[cmd_name]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Their list in the help."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _purpose(name)) for name in FILES])
+
+
+def _purpose(name: str) -> str:
+    """The first line of a command's docstring."""
+    tree = ast.parse(Path(__file__).with_name(f"{FILES[name]}.py").read_text(encoding="utf-8"))
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return (ast.get_docstring(function) or "").splitlines()[0]
+
+
 app = typer.Typer(
+    cls=Commands,
     name="cka-plugin",
     help="Compare the representations of any networks, layer by layer.",
     no_args_is_help=True,

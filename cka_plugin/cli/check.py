@@ -15,8 +15,8 @@ import typer
 from cka_plugin import regression
 from cka_plugin.cli.app import JsonOption, folder_for, print_json
 from cka_plugin.cli.compare import HideOption
-from cka_plugin.cli.messages import one_line
 from cka_plugin.cli.options import command
+from cka_plugin.cli.words import one_line
 from cka_plugin.options import TAKES
 from cka_plugin.regression.guarded import (
     DEFAULT,

@@ -14,8 +14,9 @@ from cka_plugin.analysis.measures.registry import CKA, measure_of
 from cka_plugin.cli.app import print_json
 from cka_plugin.cli.console import show_comparison, show_representation
 from cka_plugin.cli.measured import by_measure
-from cka_plugin.cli.messages import one_line, say
+from cka_plugin.cli.messages import say
 from cka_plugin.cli.pictures import Wanted, draw_pictures
+from cka_plugin.cli.words import one_line
 from cka_plugin.comparison import Comparison
 from cka_plugin.representation import Representation
 

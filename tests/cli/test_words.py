@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cka_plugin.cli.messages import in_words_of_the_command
+from cka_plugin.cli.words import in_words_of_the_command
 
 
 @pytest.mark.parametrize(
