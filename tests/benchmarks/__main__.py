@@ -1,4 +1,4 @@
-"""All benchmarks: `python -m tests.benchmarks [speed|memory|growth|formats|accuracy|measures ...] --out DIR`.
+"""All benchmarks: `python -m tests.benchmarks [speed|memory|pages|... ...] --out DIR`.
 
 Each prints its table; with `--out`, results go there as JSON, with the machine and the versions beside them. How to
 install the other packages: see `tests.benchmarks.rivals`.
@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
-from tests.benchmarks import accuracy, formats, growth, measures, memory, speed
+from tests.benchmarks import accuracy, chart_libraries, formats, growth, measures, memory, pages, speed
 from tests.benchmarks.jobs import JOBS
 from tests.benchmarks.rivals import installed
 
-BENCHMARKS = ("speed", "memory", "growth", "formats", "accuracy", "measures")
+BENCHMARKS = ("speed", "memory", "growth", "formats", "accuracy", "measures", "pages", "chart_libraries")
 
 
 def machine() -> dict[str, Any]:
@@ -65,7 +65,13 @@ def main() -> None:
             found = accuracy.measure(rivals)
             text = accuracy.table(found)
         else:
-            module = {"growth": growth, "formats": formats, "measures": measures}[which]
+            module: Any = {
+                "growth": growth,
+                "formats": formats,
+                "measures": measures,
+                "pages": pages,
+                "chart_libraries": chart_libraries,
+            }[which]
             found = module.measure(chosen.repeats)
             text = module.table(found)
         print(f"\n{text}\n", flush=True)

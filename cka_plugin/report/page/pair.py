@@ -127,7 +127,7 @@ def found_of(compared: Compared, pair: tuple[str, str], wanted: Wanted) -> Found
         correspondence=_attempt(compared.correspondence, a, b),
         calibrated=_attempt(compared.calibrated, a, b, draws=draws) if draws else left_out,
         levels=_levels(compared, a, b, wanted) if wanted.levels else left_out,
-        blocks=_attempt(compared.compare_blocks, a, b),
+        blocks=_blocks_of_both(compared, a, b) if draws else left_out,
         errors=_attempt(compared.errors, a, b, **rules),
         agreement=_attempt(compared.agreement, a, b, mapping=wanted.mapping),
         examples=_attempt(compared.examples, a, b) if draws else left_out,
@@ -207,6 +207,17 @@ def _levels(compared: Compared, a: str, b: str, wanted: Wanted) -> Any:
         if not isinstance(found, Unknown):
             return found
     return _attempt(compared.levels, a, b, draws=wanted.draws)
+
+
+def _blocks_of_both(compared: Compared, a: str, b: str) -> Any:
+    """Blocks side by side, which takes the components of both models, where both have any."""
+    for name in (a, b):
+        structure = _attempt(compared.block_structure, name)
+        if isinstance(structure, Unknown):
+            return structure
+        if not structure.blocks:
+            return Unknown(f"{name} has no block to compare.")
+    return _attempt(compared.compare_blocks, a, b)
 
 
 def _or_unknown(found: Any, describe: Callable[[Any], dict[str, Any]]) -> Any:

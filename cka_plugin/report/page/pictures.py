@@ -15,6 +15,7 @@ from cka_plugin.wording import for_terminal
 
 SIDE = 72  # pixels of the longer side
 MOST = 1500  # pictures in a page: some 3 MB
+SMALL = 2000  # bytes of a PNG that need not become a JPEG
 TEXT = 280  # characters
 _CHANNELS = (1, 3, 4)
 
@@ -79,20 +80,22 @@ def _of_numbers(tensor: torch.Tensor | None) -> dict[str, str] | None:
 
 
 def _embedded(image: Any) -> str:
-    """A picture as a data URI: PNG where it is small as it is, else JPEG."""
+    """A picture as a data URI: PNG where that is small (drawings, digits), else JPEG."""
     image = image.convert("L" if image.mode in ("1", "L") else "I" if image.mode.startswith("I") else "RGB")
     if image.mode == "I":  # 16 bits of grey
         pixels = np.asarray(image, dtype=np.float64)
         return _embedded(_grey(pixels / max(257.0, pixels.max() / 255)))
-    small = max(image.size) <= SIDE
     image.thumbnail((SIDE, SIDE))
+    content = _saved(image, "png", optimize=True)
+    kind = "png" if len(content) <= SMALL else "jpeg"
+    content = content if kind == "png" else _saved(image, "jpeg", quality=72, optimize=True)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _saved(image: Any, kind: str, **options: Any) -> bytes:
     content = io.BytesIO()
-    if small:
-        image.save(content, "PNG", optimize=True)
-    else:
-        image.save(content, "JPEG", quality=72, optimize=True)
-    kind = "png" if small else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    image.save(content, kind, **options)
+    return content.getvalue()
 
 
 def _grey(pixels: np.ndarray[Any, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 The Content-Security-Policy lets only this style and this script run, known by their hashes, and nothing be loaded: the
 page works as a file, in an e-mail, behind any server. Data stand in elements that no browser runs, and the script puts
-them into the page as text alone.
+them into the page as text alone. Why no chart library draws it: `tests/benchmarks/results/chart_libraries.md`.
 """
 
 from __future__ import annotations
