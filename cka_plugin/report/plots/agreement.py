@@ -10,7 +10,18 @@ import numpy as np
 from cka_plugin.analysis.errors.agreement import ErrorMatrices, SimilarityAndErrors
 from cka_plugin.core import Floats
 from cka_plugin.report.plots.colour_scale import scale_of
-from cka_plugin.report.plots.frame import BLUE, DEFAULT, WIDE, Frame, axes_in, cut_to_height, new_figure, styled, titled
+from cka_plugin.report.plots.frame import (
+    BLUE,
+    DEFAULT,
+    MINUS,
+    WIDE,
+    Frame,
+    axes_in,
+    cut_to_height,
+    new_figure,
+    styled,
+    titled,
+)
 from cka_plugin.report.plots.models import draw_models
 from cka_plugin.report.plots.placing import name_points
 from cka_plugin.tables import short
@@ -46,7 +57,7 @@ def agreement(found: ErrorMatrices, which: str | None = None, frame: Frame = DEF
         [1.0, 0.75, 0.5]
     """
     panels = _panels(which, found, frame)
-    figure, all_axes = _axes(panels, frame, "column" if len(found.names) <= 12 else "text", height=1.0)
+    figure, all_axes = _axes(panels, frame, "column" if len(found.names) <= 12 else "text", height=1.3)
     for axes, name in zip(all_axes, panels, strict=True):
         matrix: Floats = getattr(found, name)
         scale = scale_of([matrix])
@@ -107,8 +118,13 @@ def similarity_and_errors(
         axes.margins(0.12)
         axes.spines[["top", "right"]].set_visible(False)
         test = getattr(found, panel)
-        said = "not tested" if test.reason else f"r = {test.statistic:+.2f}, Mantel p = {short(test.p)}"
+        said = (
+            "not tested"
+            if test.reason
+            else f"r = {test.statistic:+.2f}, Mantel p = {short(test.p)}".replace("-", MINUS)
+        )
         axes.set_title(said, loc="left")
+    figure.draw_without_rendering()
     for axes, panel in zip(all_axes, panels, strict=True):
         x, y = np.asarray(similarity)[pairs], np.asarray(getattr(errors, panel))[pairs]
         known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))

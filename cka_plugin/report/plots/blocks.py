@@ -82,7 +82,7 @@ def blocks(
         figure = new_figure(width, width)
         panels = {_CKA: (figure.add_subplot(), matrix, scale_of([matrix], limits))}
     else:
-        figure = new_figure(width, 1.05 * width)
+        figure = new_figure(width, 1.2 * width)
         ((first, second), (third, fourth)) = figure.subplots(2, 2)
         scale = scale_of([matrix, without], limits)
         panels = {
@@ -109,11 +109,11 @@ def blocks(
 def _outline(axes: Axes, block: Block) -> None:
     from matplotlib.patches import Rectangle
 
-    dashes = "-" if block.verdict == "strong" else "--"
+    strong = block.verdict == "strong"
     for width, color in ((2.4, "white"), (1.2, RED)):
         corner = (block.start - 0.5, block.start - 0.5)
         box = Rectangle(corner, len(block), len(block), fill=False, edgecolor=color, linewidth=width, gid="run")
-        box.set_linestyle(dashes if color == RED else "-")
+        box.set_linestyle("-" if strong or color != RED else "--")
         axes.add_patch(box)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def check(rows: Sequence[CheckedLayer], frame: Frame = DEFAULT) -> Figure:
         chosen = [i for i in places if rows[i].passed == passed and math.isfinite(rows[i].cka)]
         if chosen:
             size = 12 if len(rows) <= _SINGLE else 5
-            style = {"s": size, "color": color, "marker": marker, "linewidth": 0, "zorder": 3}
+            style: dict[str, Any] = {"s": size, "color": color, "marker": marker, "linewidth": 0, "zorder": 3}
             axes.scatter(chosen, [rows[i].cka for i in chosen], label=label, **style)
     hatch_missing(axes, [not math.isfinite(row.cka) for row in rows])
     for start in stage_starts([row.name for row in rows]):
@@ -102,12 +102,7 @@ def check(rows: Sequence[CheckedLayer], frame: Frame = DEFAULT) -> Figure:
     failed = [i for i in places if not rows[i].passed and math.isfinite(rows[i].cka)]
     known = [i for i in places if math.isfinite(values[i])]
     worst = sorted(failed, key=lambda i: rows[i].cka - rows[i].threshold)[:_NAMED]
-    name_points(
-        axes,
-        worst,
-        [rows[i].cka for i in worst],
-        [rows[i].name for i in worst],
-        22,
-        (known, [values[i] for i in known]),
-    )
+    figure.draw_without_rendering()
+    points = known, [values[i] for i in known]
+    name_points(axes, worst, [values[i] for i in worst], [rows[i].name for i in worst], 22, points)
     return figure

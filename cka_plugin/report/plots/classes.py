@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from cka_plugin.analysis.errors.result import ClassDifference, ErrorComparison
 from cka_plugin.report.plots.frame import (
     BLUE,
     DEFAULT,
+    MINUS,
     RED,
     SMALL,
     Frame,
@@ -72,8 +73,8 @@ def classes(found: ErrorComparison, most: int = MOST, frame: Frame = DEFAULT) ->
     groups: dict[str, list[int]] = {"differs": [], "not shown to differ": [], "too few examples": []}
     for place, row in enumerate(rows):
         if row is None:
-            style = {"ha": "center", "va": "center", "fontsize": SMALL}
-            behind = {"facecolor": "white", "linewidth": 0, "pad": 0.5}
+            style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL}
+            behind: dict[str, Any] = {"facecolor": "white", "linewidth": 0, "pad": 0.5}
             middle = axes.get_yaxis_transform()
             axes.text(0.5, place, f"{left_out:,} classes between", transform=middle, bbox=behind, **style)
             continue
@@ -97,7 +98,7 @@ def _percent(value: float) -> str:
         >>> _percent(-0.05), _percent(0.025), _percent(0.0)
         ('−5%', '+2.5%', '0')
     """
-    return f"{100 * value:+.3g}%".replace("-", "−") if abs(value) > 1e-9 else "0"
+    return f"{100 * value:+.3g}%".replace("-", MINUS) if abs(value) > 1e-9 else "0"
 
 
 def _points(axes: Axes, group: str, rows: Sequence[tuple[int, ClassDifference | None]]) -> None:

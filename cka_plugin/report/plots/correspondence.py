@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -71,11 +71,11 @@ def correspondence(
             continue
         ends = place, (where[match.match] + 0.5) * stretch - 0.5
         style = ":" if match.tied else "-"
-        color = shade.to_rgba(match.cka)
+        color = shade.to_rgba(np.asarray(match.cka))
         axes.plot((0, 1), ends, style, color=color, linewidth=1.2, gid="match", marker="o", clip_on=False)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.5, len(first) - 0.5)
-    axes.set_xticks([0, 1], [elided(name, 24) for name in names])
+    axes.set_xticks([0, 1], [elided(name, 20) for name in names])
     axes.tick_params("x", length=0, labelsize=TEXT, pad=4)
     right = axes.twinx()
     right.set_ylim(-0.5, len(second) - 0.5)
@@ -87,7 +87,7 @@ def correspondence(
     if np.isfinite(found.share_at_equal_depth):
         said = f"{found.share_at_equal_depth:.0%} of best matches at equal depth"
         axes.set_xlabel(f"{said} ({found.share_by_chance:.0%} at random)")
-    bar = {
+    bar: dict[str, Any] = {
         "label": "CKA of the best match",
         "extend": scale.extend,
         "location": "bottom",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from cka_plugin.core import Floats
 from cka_plugin.report.plots.frame import (
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LEVELS = ((GREEN, "--"), (PURPLE, "-."), (ORANGE, (0, (1, 1))), (SKY, (0, (4, 1, 1, 1, 1, 1))))
-_CHANCE = "by chance, 95% of draws"
+_CHANCE = "by chance (95%)"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def depth(
         >>> best = Curve("best match", np.array([0.9, 0.8, 0.7]), np.array([0.8] * 3), np.array([0.95] * 3))
         >>> figure = depth(net, [best], chance=np.array([0.1] * 3), levels={"untrained": np.array([0.4, 0.3, 0.2])})
         >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-        ['best match', 'by chance, 95% of draws', 'untrained']
+        ['best match', 'by chance (95%)', 'untrained']
     """
     given = {**{curve.name: curve.values for curve in curves}, **(levels or {})}
     if chance is not None:
@@ -117,7 +118,7 @@ def depth(
     return figure
 
 
-def hatch_missing(axes: Axes, missing: np.ndarray) -> None:
+def hatch_missing(axes: Axes, missing: npt.ArrayLike) -> None:
     """Hatch the layers along x that have no number."""
     for place in np.flatnonzero(missing):
         axes.axvspan(place - 0.5, place + 0.5, facecolor="0.95", edgecolor="0.5", hatch="////", linewidth=0, zorder=0)

@@ -77,7 +77,7 @@ def examples(
     images = [_image((pictures or {}).get(row.example_id)) for row in rows]
     row_height = _ROW if all(image is None for image in images) else _PICTURED
     figure, axes = axes_in(frame, "column", height=(0.9 + row_height * len(rows)) / frame.inches("column"))
-    axes.axvspan(-1.0, found.chance, color="0.9", linewidth=0, zorder=0, label="by chance, 95% of draws")
+    axes.axvspan(-1.0, found.chance, color="0.9", linewidth=0, zorder=0, label="by chance (95%)")
     for place, row in enumerate(rows):
         axes.plot((row.lowest, row.alignment), (place, place), color="0.6", linewidth=0.8, gid="reach")
     for label, color, marker, chosen in _groups(found.names, rows):
@@ -92,7 +92,7 @@ def examples(
     axes.set_xlim(min(values) - 0.05 * reach, min(1.02, max(values) + 0.08 * reach))
     axes.set_ylim(-0.7, len(rows) - 0.3)
     a, b = (elided(name, 18) for name in found.names)
-    axes.set_xlabel(f"alignment of {a} and {b}\n(1: placed alike)")
+    axes.set_xlabel(f"alignment of {a}\nand {b} (1: placed alike)")
     axes.spines[["top", "right"]].set_visible(False)
     _beside(axes, images)
     legend_above(axes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import textwrap
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -32,8 +33,26 @@ LETTER = 0.55  # mean width of a letter of DejaVu Sans, in its size
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
 CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 GREY = "0.45"
+MINUS = "\u2212"  # as long as a plus
 
-_STYLE: dict[str, Any] = {
+# Fonts of systems with Chinese, Japanese, Korean and other letters that DejaVu Sans lacks.
+_OTHER_SCRIPTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "Arial Unicode MS",
+    "Noto Sans",
+)
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
     "font.size": TEXT,
     "axes.titlesize": TEXT,
     "axes.labelsize": TEXT,
@@ -108,10 +127,20 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         from matplotlib import rc_context
 
-        with rc_context(_STYLE):
+        with rc_context({**_STYLE, "font.sans-serif": _fonts()}), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # said once, where it is written
             return draw(*args, **kwargs)
 
     return drawn
+
+
+@functools.cache
+def _fonts() -> list[str]:
+    """The font of the pictures, and those installed that have what it lacks."""
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in installed)]
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -154,15 +183,18 @@ def cut_to_height(figure: Figure, frame: Frame) -> None:
     """Take away what is empty above and below panels of a fixed shape, in a figure of its own."""
     if frame.ax is not None:
         return
-    for _ in range(2):  # what is laid out anew in a lower figure may need less again
+    most = float(figure.get_figheight())
+    for turn in range(4):  # a layout settles at the second time, and in another height needs another
         figure.draw_without_rendering()
         drawn = [axes.get_tightbbox() for axes in figure.axes]
         needed = max(box.y1 for box in drawn if box) - min(box.y0 for box in drawn if box)
         if frame.title:
             title = figure._suptitle  # type: ignore[attr-defined]
             needed += title.get_window_extent().height + 0.05 * figure.dpi
-        figure.set_figheight(min(needed / figure.dpi + 0.1, float(figure.get_figheight())))
-    figure.draw_without_rendering()
+        height = float(figure.get_figheight())
+        figure.set_figheight(min(needed / figure.dpi + 0.1, most))
+        if turn and abs(figure.get_figheight() - height) < 0.01 * height:
+            break
 
 
 def legend_above(axes: Axes) -> None:
@@ -177,7 +209,7 @@ def legend_above(axes: Axes) -> None:
     each = max(len(name.replace("\\", "")) for name in names) * SMALL * LETTER + 5 * SMALL
     columns = min(len(names), max(1, int(room / each)))
     side, at = ("left", 0.0) if each <= room else ("right", 1.0)  # where it is wider than the axes: over their names
-    where = {"loc": f"lower {side}", "bbox_to_anchor": (at, 1.0), "borderaxespad": 0.3}
+    where: dict[str, Any] = {"loc": f"lower {side}", "bbox_to_anchor": (at, 1.0), "borderaxespad": 0.3}
     axes.legend(handles, names, ncols=columns, columnspacing=1.2, **where)
 
 

@@ -50,7 +50,7 @@ def heatmap(
         >>> figure.axes[0].get_ylabel(), figure.axes[0].images[0].get_clim()
         ('ours', (0.7, 0.95))
     """
-    figure, axes = axes_in(frame, "column" if max(np.shape(matrix)) <= _FIT_A_COLUMN else "text", height=1.0)
+    figure, axes = axes_in(frame, "column" if max(np.shape(matrix)) <= _FIT_A_COLUMN else "text", height=1.3)
     scale = scale_of([matrix], limits)
     image = draw_cells(axes, matrix, scale)
     mark_stages(axes, *layers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from matplotlib.ticker import FuncFormatter, Locator
 
@@ -62,7 +62,7 @@ def stage_starts(names: Sequence[str]) -> list[int]:
     return starts if len(starts) <= _MOST_LINES else []
 
 
-def name_layers(axes: Axes, side: str, layers: Sequence[NamedLayer], most: int = 28) -> None:
+def name_layers(axes: Axes, side: Literal["x", "y"], layers: Sequence[NamedLayer], most: int = 28) -> None:
     """Write the layers' names along the `x` or `y` axis, at 0, 1, 2, ...
 
     Args:
@@ -132,9 +132,10 @@ class _Fitting(Locator):
         self.names = names
 
     def __call__(self) -> list[int]:
-        low, high = sorted(self.axis.get_view_interval())
-        box, figure = self.axis.axes.bbox, self.axis.axes.get_figure(root=True)
-        pixels = box.width if self.axis.axis_name == "x" else box.height
+        axis: Any = self.axis
+        low, high = sorted(axis.get_view_interval())
+        box, figure = axis.axes.bbox, axis.axes.get_figure(root=True)
+        pixels = box.width if axis.axis_name == "x" else box.height
         line = _APART * SMALL * figure.dpi / 72
         apart = line * (high - low) / max(pixels, 1.0)
         return [place for place in fitting(self.names, apart) if low <= place <= high]

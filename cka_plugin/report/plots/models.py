@@ -56,9 +56,9 @@ def models(
     count = _count(similarity, names, "models")
     angles = angles_of(similarity)
     known = np.flatnonzero(np.isfinite(angles).sum(axis=1) > 1)
-    figure, axes = axes_in(frame, "column" if count <= _WRITTEN else "text", height=1.25)
+    figure, axes = axes_in(frame, "column" if count <= _WRITTEN else "text", height=1.5)
     tree = _tree(angles[np.ix_(known, known)]) if len(known) > 1 else None
-    order = [int(known[leaf]) for leaf in tree["leaves"]] if tree else list(known)
+    order = [int(known[leaf]) for leaf in tree["leaves"]] if tree else known.tolist()
     order += [place for place in range(count) if place not in order]
     matrix = np.asarray(similarity)[np.ix_(order, order)]
     scale = scale_of([matrix], limits)
@@ -107,6 +107,7 @@ def model_map(similarity: Floats, names: Sequence[str], frame: Frame = DEFAULT) 
         axis.set_label_text(f"degrees ({value:.0%} of squared distances)")
     axes.grid(color="0.9", linewidth=0.5)
     axes.set_axisbelow(True)
+    figure.draw_without_rendering()
     name_points(axes, list(places[:, 0]), list(places[:, 1]), [names[place] for place in known])
     return figure
 
@@ -167,7 +168,7 @@ def write_cells(axes: Axes, matrix: Floats, image: AxesImage) -> None:
         return
     for (row, column), value in np.ndenumerate(matrix):
         if np.isfinite(value):
-            red, green, blue, _ = image.to_rgba(value)
+            red, green, blue, _ = image.to_rgba(np.asarray(value))
             light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
             text = "1" if value == 1 else f"{value:.{digits}f}".replace("0.", ".", 1)
             color = "black" if light else "white"
@@ -199,8 +200,7 @@ def _tree(angles: Floats) -> dict[str, Any]:
 
     known = np.where(np.isfinite(angles), angles, np.pi / 2)
     joined = linkage(squareform(known, checks=False), "average", optimal_ordering=True)
-    tree: dict[str, Any] = dendrogram(joined, no_plot=True)
-    return tree
+    return dict(dendrogram(joined, no_plot=True))
 
 
 def _draw_tree(axes: Axes, tree: dict[str, Any], count: int) -> None:

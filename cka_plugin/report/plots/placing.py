@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def name_points(
 ) -> None:
     """Write a name beside each point, in the nearest place that is free; what finds none is left out.
 
-    The figure is laid out first, so this comes last, after limits and labels.
+    This comes last, after limits and labels, once `figure.draw_without_rendering()` has laid the figure out.
 
     Args:
         axes: where the points are.
@@ -43,7 +43,6 @@ def name_points(
 
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()
     renderer = figure._get_renderer()  # type: ignore[attr-defined]
     point = figure.dpi / 72
     inside = axes.get_window_extent(renderer)
@@ -51,7 +50,12 @@ def name_points(
     points = np.vstack([places, axes.transData.transform(np.column_stack(beside))])
     taken: list[Bbox] = [Bbox.from_bounds(px - 2 * point, py - 2 * point, 4 * point, 4 * point) for px, py in points]
     for (px, py), at_x, at_y, name in zip(places, x, y, distinct(names, most), strict=True):
-        style = {"textcoords": "offset points", "fontsize": SMALL, "va": "center", "bbox": dict(_BEHIND)}
+        style: dict[str, Any] = {
+            "textcoords": "offset points",
+            "fontsize": SMALL,
+            "va": "center",
+            "bbox": dict(_BEHIND),
+        }
         text = axes.annotate(name, (at_x, at_y), (0, 0), **style)
         box = text.get_window_extent(renderer)
         found = _free(np.array([px, py]), (box.width, box.height), taken, inside, point)

@@ -73,8 +73,8 @@ def projections(
     axes.plot(places, shown.max(axis=1), color="0.3", linewidth=0.8, linestyle=":", label="largest")
     few = list(dominant)[:_MOST_LINES]
     for example in few:
-        said = f"{len(few)} dominant examples" if example == few[0] else None
-        axes.plot(places, shown[:, example], color=RED, linewidth=0.6, alpha=0.7, label=said, gid="dominant")
+        name = f"{len(few)} dominant examples" if example == few[0] else None
+        axes.plot(places, shown[:, example], color=RED, linewidth=0.6, alpha=0.7, label=name, gid="dominant")
     for start, stop in runs:
         axes.axvspan(start - 0.5, stop - 0.5, color="0.92", linewidth=0, zorder=0, gid="run")
     hatch_missing(axes, ~alive)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cka_plugin.analysis.families.relation import Relation
 from cka_plugin.analysis.families.summary import Summary
-from cka_plugin.report.plots.frame import BLUE, DEFAULT, WIDE, Frame, axes_in, new_figure, styled, titled
+from cka_plugin.report.plots.frame import BLUE, DEFAULT, MINUS, WIDE, Frame, axes_in, new_figure, styled, titled
 from cka_plugin.report.plots.placing import name_points
 from cka_plugin.tables import short
 from cka_plugin.wording import for_plot
@@ -89,6 +89,7 @@ def summary(found: Summary, x: str = "parameters", y: str | None = None, frame: 
             spare.set_axis_off()
     for axes, (name, (values, _)) in zip(all_axes, panels.items(), strict=False):
         _draw(axes, (x, name), values, relations[name])
+    figure.draw_without_rendering()
     for axes, (values, names) in zip(all_axes, panels.values(), strict=False):
         name_points(axes, list(values[:, 0]), list(values[:, 1]), names, most=24)
     return figure
@@ -129,11 +130,11 @@ def _short(value: float) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:g}{letter}"
-    return f"{value:g}".replace("-", "−")
+    return f"{value:g}".replace("-", MINUS)
 
 
 def _said(relation: Relation) -> str:
     if math.isnan(relation.correlation):
         return f"{relation.n} models, no correlation"
-    said = f"rank correlation {relation.correlation:+.2f}, p = {short(relation.p)}"
+    said = f"rank correlation {relation.correlation:+.2f}, p = {short(relation.p)}".replace("-", MINUS)
     return f"{said} (inconclusive)" if relation.verdict == "inconclusive" else said

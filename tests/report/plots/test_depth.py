@@ -26,7 +26,7 @@ def test_curves_bands_and_levels_are_drawn_as_given() -> None:
     assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(0.95)
     assert chance.get_paths()[0].vertices[:, 1].max() == pytest.approx(0.05)
     assert [line.get_xdata()[0] for line in axes.lines if line.get_gid() == "stage"] == []
-    assert axes.get_legend().get_texts()[1].get_text() == "by chance, 95% of draws"
+    assert axes.get_legend().get_texts()[1].get_text() == "by chance (95%)"
 
 
 def test_layers_without_a_similarity_are_hatched() -> None:
