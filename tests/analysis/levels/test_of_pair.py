@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 import cka_plugin as cka
 from cka_plugin.analysis.levels import of_pair
-from cka_plugin.analysis.levels.of_pair import NO_COPY, NO_INPUT, NO_LABELS, along
+from cka_plugin.analysis.levels.architecture import NO_COPY
+from cka_plugin.analysis.levels.inputs_and_labels import NO_INPUT, NO_LABELS, SAME_LABELS, along
 from cka_plugin.engine import beside
 from tests.support import ROOT
 from tests.support.nets import ConvNet, images
@@ -287,6 +289,17 @@ def test_few_or_small_minibatches_leave_out_what_needs_more() -> None:
     assert found.to_frame()[["low", "above_untrained_low", "second"]].isna().all(axis=None)
     assert any("fewer than 8 minibatches" in note for note in found.notes)
     assert all(row.against_untrained == "" for row in found.layers)
+
+
+@pytest.mark.parametrize("labels", [torch.arange(160) // 20, torch.arange(160)])
+def test_labels_that_tell_nothing_within_minibatches_are_no_level(labels: Tensor) -> None:
+    loader = DataLoader(TensorDataset(images(160), labels), batch_size=20)
+    nets = {"a": ConvNet(seed=1), "b": ConvNet(8, seed=2)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cka.CKAWarning)  # of data sorted by class
+        found = cka.compare(nets, data=loader, levels=True, progress=False).levels(draws=DRAWS)
+    assert found.missing == {"labels": SAME_LABELS}
+    assert all(math.isfinite(row.along_data) for row in found.layers)
 
 
 def test_a_dead_layer_has_a_row_of_nothing() -> None:
