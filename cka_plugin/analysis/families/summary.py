@@ -156,7 +156,7 @@ class Summary(Result):
 
 def _reasons(models: Sequence[ModelSummary]) -> dict[str, str]:
     """Why figures are missing."""
-    unrecorded = "not recorded when {} was represented, by an earlier version: represent it again"
+    unrecorded = "not recorded of {}, which an earlier version represented: represent again"
     unlabelled = "{} has no labels that are classes of its head"
     unsettled = "inconclusive for {}: see Comparison.block_structure"
     missing = {

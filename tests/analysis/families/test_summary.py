@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import cka_plugin as cka
+from tests.support import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +81,9 @@ def test_a_file_of_an_earlier_version_has_no_width_and_says_why(comparison: cka.
     summary = cka.Comparison([replace(old, options={**old.options, "model": about}), comparison["w32"]]).summary()
     assert math.isnan(summary.models[0].features)
     assert summary.models[1].features == 32
-    assert "by an earlier version" in summary.reasons["features"]
+    assert "an earlier version" in summary.reasons["features"]
     assert "parameters" not in summary.reasons
-    assert "not recorded when w8 was represented, by an earlier version" in repr(summary)
+    assert "(features: not recorded of w8, which an earlier version represented: represent again)" in repr(summary)
     assert math.isnan(summary.to_frame()["features"][0])
     plain = json.loads(json.dumps(summary.to_dict(), allow_nan=False))
     assert plain["models"][0]["features"] is None
@@ -102,3 +103,9 @@ def test_shards_of_unlike_width_are_parts_of_one_run(comparison: cka.Comparison)
     known = {key: value for key, value in about.items() if key != "features"}
     unknown = replace(parts[1], options=parts[1].options | {"model": known})
     assert cka.Representation.merge([parts[0], unknown]).options["model"]["features"] == 8
+
+
+def test_a_file_saved_by_the_first_version_is_summarised() -> None:
+    summary = cka.load(ROOT / "tests" / "representation" / "version_1" / "comparison.safetensors").summary()
+    assert [math.isnan(row.features) for row in summary.models] == [True, True]
+    assert summary.reasons["features"] == "not recorded of a, b, which an earlier version represented: represent again"
