@@ -150,7 +150,6 @@ def cost(
     size = examples // max(minibatches or 1, 1) if minibatches else read.batch_size or DEFAULT_MINIBATCH
     layers = sum(len(copy.layers) for copy in copies) + 2  # and the inputs
     vectors = layers * examples / max(size, 1) * pairs_of(size) * BYTES / 1e6
-    return (
-        f"levels: {what} beside {len(models)} model{'s' * (len(models) != 1)}: {examples:,} more examples through each "
-        f"copy; about {weights + vectors:,.1f} MB more memory"
-    )
+    passes = f"{examples * len(copies):,} more forward passes ({examples:,} examples through each copy)"
+    beside = f"{what} beside {len(models)} model{'s' * (len(models) != 1)}"
+    return f"levels: {beside}: {passes}; about {weights + vectors:,.1f} MB more memory"

@@ -30,7 +30,7 @@ def test_compare_shows_the_levels_of_the_first_model_and_each_other(command) -> 
     pytest.importorskip("timm")
     code, out, said = command("compare", *ARGUMENTS, "--levels")
     assert code == 0, said
-    assert "levels: 2 untrained copies beside 2 models: 160 more examples through each copy" in said
+    assert "levels: 2 untrained copies beside 2 models: 320 more forward passes (160 examples through" in said
     assert "Layers of narrow, each with its best match in wide" in out
     assert "lie above the untrained" in " ".join(out.split())
     shown = out[: out.index("160 examples in 8 minibatches of 20, unbiased")]
