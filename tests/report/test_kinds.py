@@ -134,3 +134,24 @@ def test_examples_are_shown_by_their_pictures_where_the_data_are_at_hand(sample:
     )
     strip = found.plot("dominant", "net", most=2)
     assert all("and" in axes.texts[0].get_text() for axes in strip.axes)
+
+
+def test_of_models_of_one_layer_or_without_a_living_one_what_cannot_be_drawn_is_said() -> None:
+    options = {"data": torch.randn(64, 4), "batch_size": 16, "progress": False}
+    single = cka.compare({name: nn.Sequential(nn.Linear(4, 3)) for name in "ab"}, **options)
+    for kind in ("heatmap", "grid", "depth", "correspondence", "models", "model_map", "blocks", "projections"):
+        given = {"one": ("a",), "two": ("a", "b"), "all": ()}[KINDS[kind].of]
+        assert faults(single.plot(kind, *given)) == []
+    dead = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    for parameter in dead.parameters():
+        nn.init.zeros_(parameter)
+    with pytest.warns(cka.CKAWarning):
+        found = cka.compare({"dead": dead, "a": nn.Sequential(nn.Linear(4, 3))}, **options)
+    axes = found.plot("heatmap", "dead", "a").axes[0]
+    assert axes.images[0].get_array().mask.all()
+    assert axes.patch.get_hatch()
+    for kind in ("projections", "dominant"):
+        with pytest.raises(ValueError, match="no layer of dead has a first component"):
+            found.plot(kind, "dead")
+    with pytest.raises(ValueError, match="no two of the models have a similarity"):
+        found.plot("model_map")

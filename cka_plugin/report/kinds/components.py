@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cka_plugin.core import Floats
 from cka_plugin.report.kinds.asked import Given, Results, one_of
 from cka_plugin.report.kinds.examples import class_of, pictures_of
 from cka_plugin.report.plots.frame import Frame
@@ -30,10 +31,17 @@ def draw_projections(results: Results, models: Given, frame: Frame, **options: A
     name = one_of(results, models, "projections")
     model = results[name]
     runs = [(block.start, block.stop) for block in results.block_structure(name).blocks]
-    sizes = dominance(components(model), model.positions, model.n_examples)
+    sizes = _alive(dominance(components(model), model.positions, model.n_examples), name)
     inside = [place for start, stop in runs for place in range(start, stop)] or list(range(len(sizes)))
     few = dominant_set(sizes[inside])
     return projections(sizes, model.shown_layers, few, runs, frame=frame, **options)
+
+
+def _alive(sizes: Floats, name: str) -> Floats:
+    """Sizes of projections, of which some layer has any."""
+    if not np.isfinite(sizes).all(axis=1).any():
+        raise ValueError(f"no layer of {name} has a first component: all are dead or not finite")
+    return sizes
 
 
 def draw_dominant(
@@ -47,7 +55,7 @@ def draw_dominant(
     model = results[name]
     blocks = results.block_structure(name).blocks
     run = slice(blocks[0].start, blocks[0].stop) if blocks else slice(None)
-    sizes = dominance(components(model), model.positions, model.n_examples)[run]
+    sizes = _alive(dominance(components(model), model.positions, model.n_examples)[run], name)
     order = [int(place) for place in ranking(sizes)[:most]]
     mean = np.nanmean(sizes[np.isfinite(sizes).all(axis=1)], axis=0)
     pictures = pictures_of(results, name, order, data)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 COLOURS = "viridis"
 HATCH = "//////"
 _FEW = 0.01  # of the cells may lie beyond either end
+_BEYOND = 0.25  # of [0, 1], where similarities lie but for their noise
 _NARROWEST = 0.05  # a scale, so that differences of no account do not look like some
 
 
@@ -48,8 +49,8 @@ class Scale:
 def scale_of(matrices: Sequence[Floats], limits: tuple[float, float] | None = None) -> Scale:
     """The scale on which matrices of similarities are drawn.
 
-    Its ends are round numbers within [0, 1] that hold 98% of the cells. Of a model with itself the diagonal, which is
-    1, does not count, but the scale ends there.
+    Its ends are round numbers that hold 98% of the cells, within [0, 1] unless a measure goes far beyond. Of a model
+    with itself the diagonal, which is 1, does not count, but the scale ends there.
 
     Args:
         matrices: of all panels, NaN where there is no similarity.
@@ -124,7 +125,10 @@ def _with_itself(matrix: Floats) -> bool:
 
 
 def _ends(low: float, high: float) -> tuple[float, float]:
-    """Round numbers within [0, 1] around what there is."""
+    """Round numbers around what there is, within [0, 1] but for measures that mean something beyond."""
+    if low < -_BEYOND or high > 1.0 + _BEYOND:
+        step = 10.0 ** math.floor(math.log10(max(high - low, 1e-9)))
+        return math.floor(round(low / step, 6)) * step, (math.floor(round(high / step, 6)) + 1) * step
     low, high = min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0)
     step = next((step for step in (0.01, 0.02, 0.05) if high - low <= 10 * step), 0.1)
     low, high = math.floor(round(low / step, 6)) * step, math.ceil(round(high / step, 6)) * step

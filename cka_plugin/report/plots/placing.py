@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _TURNS = 8  # directions tried at each distance
 _DISTANCES = (5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0)  # points; from the third on a line leads to the name
 _LED = 10.0
+_GAP = 1.0  # points between two names
 _BEHIND = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.4}
 
 
@@ -91,6 +92,6 @@ def _free(
             centre = at + way * distance * point + edge
             box = Bbox.from_bounds(centre[0] - width / 2, centre[1] - height / 2, width, height)
             within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
-            if within and not any(box.overlaps(other) for other in taken):
+            if within and not any(box.padded(_GAP * point).overlaps(other) for other in taken):
                 return centre, distance
     return None

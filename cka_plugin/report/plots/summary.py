@@ -30,7 +30,7 @@ WORDS = {
 }
 _USUAL = ("accuracy", "block_share", "first_component_share", "dimension")
 _SHARES = ("accuracy", "block_share", "first_component_share")  # which lie in [0, 1]
-_LOGARITHMIC = 10.0  # largest over smallest, from which an axis is logarithmic
+_LOGARITHMIC = 4.0  # largest over smallest, from which an axis is logarithmic
 
 
 @styled

@@ -59,3 +59,9 @@ def test_equal_steps_of_the_map_are_equal_steps_of_lightness() -> None:
     steps = np.diff(116 * np.cbrt(luminance) - 16)  # CIE L*
     assert (steps > 0).all()
     assert steps.std() < 0.35 * steps.mean()
+
+
+def test_a_measure_of_another_range_has_a_scale_of_its_own() -> None:
+    scale = scale_of([np.linspace(12, 87, 400).reshape(20, 20)])
+    assert (scale.low, scale.high) == (10, 90)
+    assert scale_of([np.linspace(-0.9, 0.9, 400).reshape(20, 20)]).low <= -0.88
