@@ -7,7 +7,7 @@ from typing import Any
 from cka_plugin.report.page.contents import Unknown
 from cka_plugin.report.page.tables import table
 from cka_plugin.report.plots.colour_scale import scale_of
-from cka_plugin.report.plots.layer_axis import stage_starts
+from cka_plugin.report.stages import stage_starts
 from cka_plugin.representation import Representation
 
 DOMINANT = 12  # dominant examples shown of a block

@@ -21,7 +21,8 @@ from cka_plugin.report.plots.frame import (
     styled,
     titled,
 )
-from cka_plugin.report.plots.layer_axis import NamedLayer, mark_stages, name_layers
+from cka_plugin.report.plots.layer_axis import mark_stages, name_layers
+from cka_plugin.report.stages import NamedLayer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,9 @@ import numpy as np
 
 from cka_plugin.report.plots.depth import hatch_missing
 from cka_plugin.report.plots.frame import BLUE, DEFAULT, GREY, RED, Frame, axes_in, legend_above, styled
-from cka_plugin.report.plots.layer_axis import name_layers, stage_starts
+from cka_plugin.report.plots.layer_axis import name_layers
 from cka_plugin.report.plots.placing import name_points
+from cka_plugin.report.stages import stage_starts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,8 @@ import numpy as np
 from cka_plugin.analysis.correspondence import Correspondence
 from cka_plugin.report.plots.colour_scale import on_white, scale_of
 from cka_plugin.report.plots.frame import DEFAULT, TEXT, Frame, axes_in, elided, styled
-from cka_plugin.report.plots.layer_axis import NamedLayer, name_layers, stage_starts
+from cka_plugin.report.plots.layer_axis import name_layers
+from cka_plugin.report.stages import NamedLayer, stage_starts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

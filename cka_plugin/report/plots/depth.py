@@ -25,7 +25,8 @@ from cka_plugin.report.plots.frame import (
     legend_above,
     styled,
 )
-from cka_plugin.report.plots.layer_axis import NamedLayer, name_layers, stage_starts
+from cka_plugin.report.plots.layer_axis import name_layers
+from cka_plugin.report.stages import NamedLayer, stage_starts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

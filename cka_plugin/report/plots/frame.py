@@ -183,9 +183,11 @@ def cut_to_height(figure: Figure, frame: Frame) -> None:
     """Take away what is empty above and below panels of a fixed shape, in a figure of its own."""
     if frame.ax is not None:
         return
+    engine = figure.get_layout_engine()
+    assert engine is not None
     most = float(figure.get_figheight())
     for turn in range(4):  # a layout settles at the second time, and in another height needs another
-        figure.draw_without_rendering()
+        engine.execute(figure)
         drawn = [axes.get_tightbbox() for axes in figure.axes]
         needed = max(box.y1 for box in drawn if box) - min(box.y0 for box in drawn if box)
         if frame.title:

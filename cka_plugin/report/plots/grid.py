@@ -10,7 +10,8 @@ import numpy as np
 from cka_plugin.core import Floats
 from cka_plugin.report.plots.colour_scale import draw_cells, scale_of
 from cka_plugin.report.plots.frame import DEFAULT, LETTER, TEXT, Frame, distinct, new_figure, styled, titled
-from cka_plugin.report.plots.layer_axis import NamedLayer, mark_stages, name_layers
+from cka_plugin.report.plots.layer_axis import mark_stages, name_layers
+from cka_plugin.report.stages import NamedLayer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from cka_plugin.core import Floats
 from cka_plugin.report.plots.depth import hatch_missing
 from cka_plugin.report.plots.frame import BLUE, DEFAULT, RED, Frame, axes_in, legend_above, styled
-from cka_plugin.report.plots.layer_axis import NamedLayer, name_layers, stage_starts
+from cka_plugin.report.plots.layer_axis import name_layers
+from cka_plugin.report.stages import NamedLayer, stage_starts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

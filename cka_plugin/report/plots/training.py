@@ -10,7 +10,8 @@ import numpy as np
 
 from cka_plugin.report.plots.colour_scale import HATCH, colours, scale_of
 from cka_plugin.report.plots.frame import DEFAULT, Frame, axes_in, styled
-from cka_plugin.report.plots.layer_axis import name_layers, stage_starts
+from cka_plugin.report.plots.layer_axis import name_layers
+from cka_plugin.report.stages import stage_starts
 from cka_plugin.wording import listed
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cka_plugin.report.plots.layer_axis import fitting, stage_starts
+from cka_plugin.report.plots.layer_axis import fitting
 
 
 @given(st.integers(1, 500), st.floats(0.1, 60.0))
@@ -20,11 +20,3 @@ def test_named_layers_are_apart_and_the_first_is_one_of_them(count: int, apart: 
         assert all(later - earlier >= apart for earlier, later in itertools.pairwise(places))
     else:
         assert len(places) == count
-
-
-def test_towers_and_the_ends_of_isotropic_networks_are_stages() -> None:
-    vit = ["embed", *(f"blocks.{i}" for i in range(4)), "norm", "head"]
-    assert stage_starts(vit) == [1, 5]
-    clip = [f"{tower}.blocks.{i}" for tower in ("vision", "text") for i in range(3)]
-    assert stage_starts(clip) == [3]
-    assert stage_starts([str(i) for i in range(6)]) == []
