@@ -29,7 +29,7 @@ def layers(
         model: a name (built without weights), an `nn.Module`, a `Representation` or the path of a saved one.
         granularity: `stage`, `block` or `module`.
         checkpoint, model_kwargs, layers, part: as for `compare`.
-        load: what `model_kwargs` holds, written out.
+        load: what `model_kwargs` holds, written out; `pretrained` changes nothing, names do not depend on weights.
 
     Returns:
         Layers in the order in which they fire, each with name, path, kind and relative depth.
@@ -45,6 +45,7 @@ def layers(
         3
     """
     options = Options.of(locals())
+    load.pop("pretrained", None)
     if is_saved(model):
         return saved("", model, options).layers
     if isinstance(model, str | os.PathLike):

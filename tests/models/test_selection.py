@@ -87,3 +87,7 @@ def test_layers_asked_for_by_name_must_run() -> None:
 
     with pytest.raises(RuntimeError, match="spare"):
         cka.compare({"net": Unused()}, data=torch.randn(40, 6), layers=["used", "spare"], progress=False)
+
+
+def test_the_options_of_a_comparison_name_the_same_layers() -> None:
+    assert cka.layers("timm:test_resnet", pretrained=False) == cka.layers("timm:test_resnet")
