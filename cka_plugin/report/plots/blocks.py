@@ -128,5 +128,5 @@ def _share_along_depth(axes: Axes, share: Floats, layers: Sequence[NamedLayer], 
     axes.set_box_aspect(1)
     name_layers(axes, "x", layers, 18)
     if found.batch_size is not None:
-        axes.set_ylabel(f"share, minibatches of {found.batch_size}")
+        axes.set_ylabel(f"share (n = {found.batch_size})")
     axes.spines[["top", "right"]].set_visible(False)
