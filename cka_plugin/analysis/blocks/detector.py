@@ -70,19 +70,21 @@ def find_block_structure(
 
     A *run* is at least 3 layers and 15% of all, whose mean CKA is 0.75 or more, that of its first and last layer with
     the others too, and at each end of which CKA drops: a layer outside, one of the next 2 (15% of all, if that is more)
-    resembles those inside less than layers inside resemble one another at the same distance, by 0.2 or more, and what
-    is missing to a CKA of 1 is at least 2.5 times what it is inside. In drift, similarity depends on distance alone:
-    no drop, and once.
+    resembles those inside less than layers inside resemble one another at the same distance, by 0.15 or more, and by
+    the more the more CKA falls inside: the drop, times what is missing to a CKA of 1 as a multiple of what is missing
+    inside, is 0.5 or more (a drop of 0.2 and 2.5 times, of 0.3 and 1.7 times). In drift similarity depends on distance
+    alone: no drop, and once.
 
     A run is a `strong` block where the first component has a share of 0.2 or more of the variance, the first components
     of two layers have a squared cosine of 0.7 or more on average, and the run is none without them, in one of two ways:
 
     - CKA drops by 0.5 or more within the next 2 layers (5% of all), and mean CKA at least halves where each layer loses
       its own first component, as in Nguyen et al. 2021;
-    - there are layers at both ends, the first component holds half of the variance or more, and where all layers, those
-      around too, lose what the run shares (one component, or up to 3), the drop at the ends at least halves: deep
-      residual networks keep the rest of a representation alike as well, inside the run and out of it. A run at one end
-      of the network needs the first way: layers that change ever less, as in untrained networks, look the same.
+    - there are layers at both ends, CKA drops by 0.2 or more, the first component holds half of the variance or more,
+      and where all layers, those around too, lose what the run shares (one component, or up to 3), the drop at least
+      halves: deep residual networks keep the rest of a representation alike as well, inside the run and out of it. A
+      run at one end of the network needs the first way: layers that change ever less, as in untrained networks, look
+      the same.
 
     Else it is `weak`, and `missing` says which part of the evidence it lacks. Where all layers are alike there are no
     surroundings for a run to be set off from: at most `weak`, if first components make it so, else `none`. Runs that
@@ -155,9 +157,9 @@ def _found(
 
 
 def _most_set_off(runs: Sequence[SimilarRun]) -> list[SimilarRun]:
-    """Of the runs with surroundings, the one that the eye sees first: long, with sharp ends."""
+    """Of the runs with surroundings, the one whose ends are sharpest."""
     within = [run for run in runs if run.edges.ends and math.isfinite(run.contrast)]
-    return [max(within, key=lambda run: (run.contrast * len(run), len(run)))] if within else []
+    return [max(within, key=lambda run: (run.contrast > 0, run.edges.sharpness, len(run)))] if within else []
 
 
 def _check(values: Floats, known: FirstComponent | None, names: Sequence[str]) -> None:
@@ -217,10 +219,16 @@ def _warnings(known: FirstComponent) -> list[str]:
 
 
 def _without_overlaps(blocks: Sequence[Block]) -> list[Block]:
-    """Strong before weak, set off before whole, long before short; what overlaps one that is kept is dropped."""
+    """What overlaps one that is kept is dropped. Strong before weak, set off before whole, of which a component is the
+    cause before what is alike for another reason, long before short."""
     kept: list[Block] = []
-    rank = {"strong": 0, "weak": 1}
-    for block in sorted(blocks, key=lambda b: (rank[b.verdict], math.isnan(b.contrast), -len(b), -b.contrast, b.start)):
+
+    def order(block: Block) -> tuple[bool, bool, bool, int, float, int]:
+        unexplained = not {"dominance", "sharing", "removal", "components"}.isdisjoint(block.missing)
+        weak, whole = block.verdict != "strong", math.isnan(block.contrast)
+        return weak, whole, unexplained, -len(block), -block.contrast, block.start
+
+    for block in sorted(blocks, key=order):
         if all(block.stop <= other.start or other.stop <= block.start for other in kept):
             kept.append(block)
     return kept

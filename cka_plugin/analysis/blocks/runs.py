@@ -22,8 +22,8 @@ MIN_LAYERS = 3
 MIN_FRACTION = 0.15  # of the layers
 LOW_QUANTILE = 0.1  # of CKA over the pairs of a run: what 90% of pairs reach, one odd layer notwithstanding
 MIN_SIMILARITY = 0.75  # mean CKA of a run, and of its first and last layer with the others
-MIN_CONTRAST = 0.2  # smooth drift 0, trained networks without a square up to 0.15, with one 0.3 and more, planted 0.75
-MIN_TIMES = 2.5  # smooth drift 1, trained networks without a square up to 2.3
+MIN_CONTRAST = 0.15  # smooth drift 0, trained networks without a square up to 0.15, planted blocks 0.75 and more
+MIN_SHARPNESS = 0.5  # smooth drift 0, trained networks without a square up to 0.4, with one 0.6 and more
 _LEAST_MISSING = 0.01  # to a CKA of 1: below, what distance brings is not told apart from nothing
 EDGE_LAYERS = 2
 EDGE_FRACTION = 0.15  # of the layers, over which similarity may drop: blocks of trained networks fade gradually
@@ -53,7 +53,12 @@ class Contrast:
     @property
     def set_off(self) -> bool:
         """Whether the run is set off from layers around it."""
-        return self.drop >= MIN_CONTRAST and self.times >= MIN_TIMES
+        return self.drop >= MIN_CONTRAST and self.sharpness >= MIN_SHARPNESS
+
+    @property
+    def sharpness(self) -> float:
+        """The drop times how many times what distance brings it is: the smaller a drop, the less may fall inside."""
+        return self.drop * self.times
 
 
 @dataclass(frozen=True)

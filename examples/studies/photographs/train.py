@@ -189,6 +189,11 @@ STUDY = [
     R(kind="plain", depth=26, n_train=500, epochs=40, size=16, seed=2),
     R(depth=14, n_train=250, epochs=60, size=16),
     R(kind="mlp", depth=16, width=4, n_train=250, epochs=60, seed=1),
+    R(depth=110, n_train=250, epochs=30, size=16, seed=3),
+    R(kind="plain", depth=26, n_train=500, epochs=40, size=16, seed=3),
+    R(depth=56, n_train=500, epochs=30, size=16, seed=3),
+    R(depth=56, width=2, n_train=250, epochs=30, size=16, seed=3),
+    R(depth=20, n_train=250, epochs=60, size=16),
 ]
 
 
