@@ -11,7 +11,7 @@ from cka_plugin.analysis.blocks.runs import edge_width
 from tests.calibration.trained.figures import HERE
 from tests.calibration.trained.kept import read
 
-SETS = ("tuned", "held out", "later", "fresh")
+SETS = ("tuned", "held out", "later", "fresh", "last")
 
 
 @dataclass(frozen=True)
