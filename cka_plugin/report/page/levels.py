@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cka_plugin.report.page.tables import table
@@ -39,8 +40,17 @@ _LINES = {
 }
 
 
-def levels_of(found: Any) -> dict[str, Any]:
-    """What the page holds of `Levels`."""
+def levels_of(found: Any, shown: tuple[dict[str, str], dict[str, str]]) -> dict[str, Any]:
+    """What the page holds of `Levels`.
+
+    Args:
+        found: it.
+        shown: what the layers of either model are called, by their common names.
+    """
+    rows = [
+        replace(row, layer=shown[0][row.layer], match=None if row.match is None else shown[1][row.match])
+        for row in found.layers
+    ]
     columns = {name: [getattr(row, name) for row in found.layers] for name in ("cka", "low", "high", *_LINES)}
     lines = {
         label if name != "second" else found.measure: columns[name]
@@ -55,6 +65,6 @@ def levels_of(found: Any) -> dict[str, Any]:
         "high": columns["high"],
         "lines": [{"name": name, "values": values} for name, values in lines.items()],
         "measure": found.measure,
-        "table": table("levels of similarity", found.layers, _LEVELS, found.names),
+        "table": table("levels of similarity", rows, _LEVELS, found.names),
         "sentences": [row.sentence for row in found.layers],
     }

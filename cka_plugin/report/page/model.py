@@ -30,9 +30,10 @@ _EVIDENCE = [
 class _Evidence:
     """A block as a row of the table of evidence."""
 
-    def __init__(self, block: Any) -> None:
+    def __init__(self, block: Any, shown: list[str]) -> None:
         self.__dict__.update(vars(block))
-        self.first_layer, self.last_layer, self.count = block.layers[0], block.layers[-1], block.stop - block.start
+        self.first_layer, self.last_layer = shown[block.start], shown[block.stop - 1]
+        self.count = len(block.layers)
 
 
 def model_of(model: Representation, structure: Any, places: dict[Any, int]) -> dict[str, Any]:
@@ -67,7 +68,9 @@ def model_of(model: Representation, structure: Any, places: dict[Any, int]) -> d
             "share": structure.first_component_share,
             "batch_size": structure.batch_size,
             "runs": [(block.start, block.stop) for block in structure.blocks],
-            "evidence": table("evidence", [_Evidence(block) for block in runs], _EVIDENCE) if runs else None,
+            "evidence": table("evidence", [_Evidence(block, result["layers"]) for block in runs], _EVIDENCE)
+            if runs
+            else None,
             "dominant": [
                 [{"id": str(one), "place": places.get(one)} for one in block.dominant_examples[:DOMINANT]]
                 for block in structure.blocks

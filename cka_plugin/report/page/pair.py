@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cka_plugin.report.page.compared import Compared
 from cka_plugin.report.page.contents import Unknown
 from cka_plugin.report.page.levels import levels_of
 from cka_plugin.report.page.tables import Column, table
+from cka_plugin.representation import Representation
 
 GALLERY = 120  # disagreements, and as many examples placed differently, that a page shows of a pair
 _EXCEPTIONS = (ValueError, TypeError, RuntimeError, OSError)  # what analyses raise where they cannot be made
@@ -122,9 +123,14 @@ def found_of(compared: Compared, pair: tuple[str, str], wanted: Wanted) -> Found
     """
     (a, b), rules = pair, {"mapping": wanted.mapping, "restrict": wanted.restrict}
     draws = wanted.draws
-    left_out = Unknown("Left out, as there are many pairs: it is made with details=True (--details).")
+    left_out = Unknown(
+        "Left out, as it takes long: of few pairs it is made by itself, of many with details=True (--details)."
+    )
+    correspondence = _attempt(compared.correspondence, a, b)
     return Found(
-        correspondence=_attempt(compared.correspondence, a, b),
+        correspondence=correspondence
+        if isinstance(correspondence, Unknown)
+        else _as_shown(compared, pair, correspondence),
         calibrated=_attempt(compared.calibrated, a, b, draws=draws) if draws else left_out,
         levels=_levels(compared, a, b, wanted) if wanted.levels else left_out,
         blocks=_blocks_of_both(compared, a, b) if draws else left_out,
@@ -153,10 +159,12 @@ def pair_of(compared: Compared, a: str, b: str, found: Found | None, places: dic
     return result | {
         "correspondence": _or_unknown(found.correspondence, lambda it: _correspondence(it, calibrated, (a, b))),
         "chance": calibrated if isinstance(calibrated, Unknown) else None,
-        "levels": _or_unknown(found.levels, levels_of),
+        "levels": _or_unknown(
+            found.levels, lambda it: levels_of(it, (shown_names(compared[a]), shown_names(compared[b])))
+        ),
         "blocks": _or_unknown(found.blocks, lambda it: _blocks(it, (a, b))),
         "errors": _or_unknown(found.errors, lambda it: errors_of(it, places)),
-        "examples": _or_unknown(found.examples, lambda it: _examples(it, places)),
+        "examples": _or_unknown(found.examples, lambda it: _examples(it, places, shown_names(compared[a]))),
     }
 
 
@@ -209,6 +217,27 @@ def _levels(compared: Compared, a: str, b: str, wanted: Wanted) -> Any:
     return _attempt(compared.levels, a, b, draws=wanted.draws)
 
 
+def _as_shown(compared: Compared, pair: tuple[str, str], found: Any) -> Any:
+    """A correspondence with layers as pictures name them: those of the user's own modules by their paths."""
+    a, b = (shown_names(compared[name]) for name in pair)
+    matches = [
+        replace(
+            match,
+            layer=a[match.layer],
+            match=None if match.match is None else b[match.match],
+            runner_up=None if match.runner_up is None else b[match.runner_up],
+        )
+        for match in found.matches
+    ]
+    only = {"only_in_a": [a[name] for name in found.only_in_a], "only_in_b": [b[name] for name in found.only_in_b]}
+    return replace(found, matches=matches, **only)
+
+
+def shown_names(model: Representation) -> dict[str, str]:
+    """What pictures and tables call each layer of a model, by its common name."""
+    return {layer.name: shown.name for layer, shown in zip(model.layers, model.shown_layers, strict=True)}
+
+
 def _blocks_of_both(compared: Compared, a: str, b: str) -> Any:
     """Blocks side by side, which takes the components of both models, where both have any."""
     for name in (a, b):
@@ -254,8 +283,8 @@ def _class(name: str, outside: str) -> str:
     return f"{name} ({outside})" if outside else name
 
 
-def _examples(found: Any, places: dict[Any, int]) -> dict[str, Any]:
-    shown = found.examples[:GALLERY]
+def _examples(found: Any, places: dict[Any, int], layers: dict[str, str]) -> dict[str, Any]:
+    shown = [replace(row, lowest_layer=layers[row.lowest_layer]) for row in found.examples[:GALLERY]]
     scale = (
         "An alignment of 1 means that both models place the example alike among the others of its minibatch; by chance "
         f"it is {found.chance:.2f} or less in 95% of draws (minibatches of {found.batch_size})."

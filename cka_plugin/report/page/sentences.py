@@ -159,7 +159,7 @@ def _errors(found: Found) -> str:
     said = (
         f"{a} is right on {errors.accuracy_a:.1%} of {errors.n_examples:,} examples, {b} on {errors.accuracy_b:.1%}: "
         f"a difference of {100 * errors.difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], exact McNemar "
-        f"p = {short(errors.mcnemar_p)}. They predict the same class for {errors.agreement:.1%}"
+        f"p {_p(errors.mcnemar_p)}. They predict the same class for {errors.agreement:.1%}"
     )
     if math.isfinite(errors.kappa):
         said += f"; agreement on who is right, beyond chance, is kappa = {errors.kappa:.2f}"
@@ -229,6 +229,10 @@ def _with_interval(match: Any) -> str:
     if math.isfinite(match.low):
         return f"{match.cka:.3f} [{match.low:.3f}, {match.high:.3f}]"
     return f"{match.cka:.3f}"
+
+
+def _p(value: float) -> str:
+    return f"= {short(value)}" if value > 0 else "< 1e-300"
 
 
 def _figure(value: float) -> str:

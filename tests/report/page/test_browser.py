@@ -106,8 +106,8 @@ def test_the_pointer_and_the_keys_give_the_figures_of_the_comparison(started: An
             said = page.text(".readout")
             assert figures(pages.comparison, row, column) in said
             assert page.page.locator("#announce").text_content() == said
-        layers = [layer.name for layer in pages.comparison["a"].shown_layers]
-        assert said.startswith(f"a: {layers[1]} (depth {pages.comparison.layers('a')[1].depth:.2f})")
+        layer, shown = pages.comparison.layers("a")[1], pages.comparison["a"].shown_layers[1]
+        assert said.startswith(f"a: {shown.name} ({layer.name}, depth {layer.depth:.2f}) × b: ")
 
 
 @pytest.mark.parametrize("by", ["click", "Enter"])

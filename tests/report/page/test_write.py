@@ -55,6 +55,17 @@ def test_the_figures_in_the_page_are_those_of_the_comparison(comparison: Compari
     assert held(text, "model-0")["layers"] == [layer.name for layer in comparison["a"].shown_layers]
 
 
+def test_tables_call_layers_what_the_pictures_call_them(comparison: Comparison, text: str) -> None:
+    names = [layer.name for layer in comparison["a"].shown_layers]
+    assert names != comparison["a"].layer_names  # the user's own modules go by their paths
+    table = held(text, "pair-0-1")["correspondence"]["table"]["columns"]
+    assert table[0]["values"] == names
+    assert set(table[2]["values"]) <= {layer.name for layer in comparison["b"].shown_layers}
+    levels = held(text, "pair-0-1")["levels"]
+    assert levels["table"]["columns"][0]["values"] == names
+    assert levels["cka"] == pytest.approx([row.cka for row in comparison.levels("a", "b").layers])
+
+
 def test_the_first_screen_says_what_was_found_with_its_numbers(comparison: Comparison, text: str) -> None:
     errors = comparison.errors("a", "b")
     assert f"a and b have a mean CKA of {comparison.models()[0, 1]:.3f} between layers at equal depth" in text

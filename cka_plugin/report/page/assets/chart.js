@@ -68,7 +68,8 @@ function lineChart({ title, series, yTitle, fixed = null, marks = [], tall = 240
 }
 
 // A name of no more letters than this, parts cut to their first letters before its middle is left out.
-const elided = (name, most) => fitted({ measureText: (words) => ({ width: words.length }) }, name, Math.floor(most));
+const elided = (name, most, layer = true) =>
+  fitted({ measureText: (words) => ({ width: words.length }) }, name, Math.floor(most), layer);
 
 // Runs of places for which something holds.
 function runsOf(holds) {
@@ -115,7 +116,8 @@ function bipartite({ title, names, left, right, links, scale }) {
   const place = (position, length) => 28 + (tall - 40) * (length === 1 ? 0.5 : position / (length - 1));
   const picture = s("svg", { viewBox: `0 0 ${WIDE} ${tall}`, role: "img", "aria-label": title, class: "chart" });
   const shorter = (label) => elided(label, from / 6.8);
-  picture.append(text(from - 8, 12, shorter(names[0]), { class: "end title" }), text(to + 8, 12, shorter(names[1]), { class: "title" }));
+  picture.append(text(from - 8, 12, elided(names[0], from / 7.6, false), { class: "end title" }),
+    text(to + 8, 12, elided(names[1], from / 7.6, false), { class: "title" }));
   for (const link of links) {
     const [y1, y2] = [place(link.from, left.length), place(link.to, right.length)];
     picture.append(s("line", {

@@ -33,6 +33,7 @@ async function check() {
     const [name, n, , , difference, lower, upper, , , significant] = found.classes.columns.map((column) => column.values);
     let rows = name.map((label, i) => ({ label, n: n[i], value: -difference[i], low: -upper[i], high: -lower[i], strong: significant[i] }))
       .filter((row, i) => !missing(difference[i])).sort((one, other) => one.value - other.value);
+    if (rows.length > 40) rows = rows.filter((row) => row.value !== 0);
     if (rows.length > 40) rows = [...rows.slice(0, 20), ...rows.slice(-20)];
     parts.push(["Classes", () => [
       forest({ title: "change of accuracy by class", rows, xTitle: "accuracy now minus before, points" }),

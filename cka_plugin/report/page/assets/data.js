@@ -38,7 +38,7 @@ const FORMATS = {
   number: (v) => v.toFixed(3),
   fine: (v) => v.toFixed(4),
   depth: (v) => v.toFixed(2),
-  p: (v) => (v === 0 || v >= 0.001 ? v.toFixed(3) : v.toExponential(1)),
+  p: (v) => (v === 0 ? "< 1e-300" : v >= 0.001 ? v.toFixed(3) : v.toExponential(1)),
   percent: (v) => `${(100 * v).toFixed(1)}%`,
   signed: (v) => `${v > 0 ? "+" : ""}${(100 * v).toFixed(1)}`,
   flag: (v) => (v ? "yes" : ""),

@@ -8,7 +8,7 @@ function card(pictures, example, lines) {
   const seen = held && held.image
     ? h("img", { src: held.image, alt: `example ${example.id}` })
     : held && held.text ? h("blockquote", {}, held.text) : null;
-  return h("li", { class: "card" }, seen, h("div", {}, h("p", { class: "id" }, example.id), lines));
+  return h("li", { class: held && held.text ? "card words" : "card" }, seen, h("div", {}, h("p", { class: "id" }, example.id), lines));
 }
 
 const strip = (pictures, examples) => h("ul", { class: "gallery strip" }, examples.map((one) => card(pictures, one, [])));

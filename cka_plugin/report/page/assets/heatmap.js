@@ -130,8 +130,9 @@ class Heatmap {
     const longest = (labels) => Math.max(0, ...labels.map((label) => drawing.measureText(label).width));
     const title = names[0] || names[1] ? LABEL + 7 : 0;
     const left = Math.ceil(Math.min(longest(rows), 0.27 * full)) + title + 6;
-    const bottom = Math.ceil(Math.min(longest(columns), 0.27 * full)) + title + 6;
     const width = full - left - 2;
+    const upright = longest(columns) > width / matrix.columns - 6;
+    const bottom = (upright ? Math.ceil(Math.min(longest(columns), 0.27 * full)) : LABEL + 2) + title + 6;
     const height = Math.round(Math.min(Math.max((width * matrix.rows) / matrix.columns, 0.35 * width), 1.15 * width));
     const total = height + bottom + 2;
     this.area = { left, top: 2, width, height };
@@ -179,17 +180,18 @@ class Heatmap {
     for (const column of spread(columns.length, x)) {
       drawing.save();
       drawing.translate(left + (column + 0.5) * x, height + 6);
-      drawing.rotate(-Math.PI / 2);
-      drawing.fillText(fitted(drawing, columns[column], bottom - title - 6), 0, 0);
+      if (upright) drawing.rotate(-Math.PI / 2);
+      else drawing.translate(drawing.measureText(columns[column]).width / 2, LABEL / 2);
+      drawing.fillText(fitted(drawing, columns[column], upright ? bottom - title - 6 : width), 0, 0);
       drawing.restore();
     }
     drawing.font = `600 ${LABEL + 1}px ${fontOf()}`;
     drawing.textAlign = "center";
-    drawing.fillText(fitted(drawing, names[1], width), left + width / 2, total - LABEL / 2 - 1);
+    drawing.fillText(fitted(drawing, names[1], width, false), left + width / 2, total - LABEL / 2 - 1);
     drawing.save();
     drawing.translate(LABEL / 2 + 2, 2 + height / 2);
     drawing.rotate(-Math.PI / 2);
-    drawing.fillText(fitted(drawing, names[0], height), 0, 0);
+    drawing.fillText(fitted(drawing, names[0], height, false), 0, 0);
     drawing.restore();
   }
 }
@@ -202,10 +204,10 @@ function spread(length, each) {
 
 // A name no wider than so many pixels: its parts cut to their first letters, from the left, until it fits; then its
 // middle left out. Numbers stay: stages.0.blocks.1 is s.0.b.1 and no other layer.
-function fitted(drawing, text, width) {
+function fitted(drawing, text, width, layer = true) {
   const fits = (words) => drawing.measureText(words).width <= width;
   const parts = text.split(".");
-  for (let i = 0; i < parts.length - 1 && !fits(parts.join(".")); i++) {
+  for (let i = 0; layer && i < parts.length - 1 && !fits(parts.join(".")); i++) {
     if (!/^\d+$/.test(parts[i])) parts[i] = parts[i].slice(0, 1);
   }
   text = parts.join(".");

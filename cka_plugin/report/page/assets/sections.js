@@ -7,7 +7,8 @@ const reasonOf = (found, otherwise) => note(found && found.reason ? found.reason
 function cellText({ names, models, pair }, i, j) {
   const [a, b] = models;
   const cka = pair.cka.at(i, j);
-  const side = (model, k) => `${model.layers[k]} (depth ${model.depths[k].toFixed(2)})`;
+  const common = (model, k) => (model.common[k] === model.layers[k] ? "" : `${model.common[k]}, `);
+  const side = (model, k) => `${model.layers[k]} (${common(model, k)}depth ${model.depths[k].toFixed(2)})`;
   const calibrated = pair.calibrated ? `; above chance ${written(pair.calibrated.at(i, j))}` : "";
   const value = Number.isNaN(cka)
     ? "no CKA: one of the two layers is constant or holds NaN"
@@ -66,7 +67,7 @@ function correspondence({ names, models, pair, scale }) {
   if (unknown(found)) return reasonOf(found, "A model corresponds to itself, layer by layer.");
   const [a, b] = models;
   const [, , match, , cka, low, high, , , tied] = found.table.columns.map((column) => column.values);
-  const place = new Map(b.common.map((layer, j) => [layer, j]));
+  const place = new Map(b.layers.map((layer, j) => [layer, j]));
   const links = match.flatMap((layer, i) => layer === null ? [] : [{
     from: i, to: place.get(layer), value: cka[i], dashed: tied[i] === true,
     label: `${a.layers[i]} – ${b.layers[place.get(layer)]}: CKA ${written(cka[i])} [${range(low[i], high[i])}]${tied[i] ? ", tied with the runner-up" : ""}`,
@@ -151,13 +152,14 @@ function errors({ names, pair, pictures }) {
   let rows = name.map((label, i) => ({ label, n: n[i], value: difference[i], low: low[i], high: high[i], strong: significant[i] }))
     .filter((row) => !missing(row.value)).sort((one, other) => other.value - one.value);
   const all = rows.length;
+  if (rows.length > 40) rows = rows.filter((row) => row.value !== 0);
   if (rows.length > 40) rows = [...rows.slice(0, 20), ...rows.slice(-20)];
   if (rows.length) {
     parts.push(h("h4", {}, "Classes"), forest({
       title: `difference in accuracy of ${names[0]} and ${names[1]} by class`, rows,
       xTitle: `accuracy of ${names[0]} minus accuracy of ${names[1]}, points`,
     }));
-    parts.push(note(`${rows.length < all ? `The 20 classes most in favour of either model, of ${all}. ` : ""}Filled: differs beyond chance after correction (${found.correction}, ${found.alpha}). Bars: ${Math.round(100 * found.level)}% intervals of each class alone.`));
+    parts.push(note(`${rows.length < all ? `At most 20 classes in favour of either model, of ${all}. ` : ""}Filled: differs beyond chance after correction (${found.correction}, ${found.alpha}). Bars: ${Math.round(100 * found.level)}% intervals of each class alone.`));
   }
   parts.push(tableOf(found.classes, { mark: (i) => significant[i] }));
   if (found.disagreements) parts.push(h("h4", {}, "Disagreements"), ...disagreements(pictures, found, names));
