@@ -110,7 +110,7 @@ def compare(
 
     Raises:
         ValueError, TypeError: an option, a model or data that cannot be used; the message says what was given and
-        what to do.
+            what to do.
         OSError: weights, data or files that cannot be read.
         RuntimeError: a model failed on the data.
 
