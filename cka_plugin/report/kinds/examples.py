@@ -21,7 +21,7 @@ def draw_classes(results: Results, models: Given, frame: Frame, most: int = 20, 
 
     a, b = two_of(results, models, "classes")
     found = results.errors(a, b, **options)
-    said = f"{found.n_examples:,} examples; {found.level:.0%} intervals, significance by {found.correction}"
+    said = f"{found.n_examples:,} examples; {found.level:.0%} intervals; corrected over {len(found.classes):,} classes"
     return classes(found, most, frame=unless_titled(results, frame, said))
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 _CKA = "CKA"
-_VERDICT = {"none": "no"}
+_DASHES = {"strong": "-", "weak": "--"}  # of the outlines of runs; of others dots
 
 
 @styled
@@ -43,9 +43,9 @@ def blocks(
 ) -> Figure:
     """A model's block structure and its cause, as figures 1 and 3 of Nguyen et al. 2021 show it.
 
-    Four panels: CKA of its layers with runs outlined (dashed where the evidence is weak); CKA with the first principal
+    Four panels: CKA of its layers with runs outlined (dashed where the evidence is weak, dotted where they are alike and not set off); CKA with the first principal
     component (PC) of every layer removed, on the same scale; squared cosines of first components; and the share of the
-    variance that the first component holds along depth, runs shaded. Where components are not known, the first alone.
+    variance that the first component holds along depth, blocks shaded. Where components are not known, the first alone.
 
     Args:
         found: what `find_block_structure` gives.
@@ -71,7 +71,7 @@ def blocks(
     """
     frame.alone("blocks")
     width = frame.inches("text")
-    verdict = f"{_VERDICT.get(found.verdict, found.verdict)} block structure. {found.reason}"
+    verdict = f"block structure: {found.verdict}. {found.reason}"
     said = Frame(title="\n".join(part for part in (": ".join(filter(None, (name, verdict))), frame.title) if part))
     matrix, without, cosine, share = (
         found.matrix,
@@ -110,16 +110,15 @@ def blocks(
 def _outline(axes: Axes, block: Block) -> None:
     from matplotlib.patches import Rectangle
 
-    strong = block.verdict == "strong"
-    for width, color in ((2.4, "white"), (1.2, RED)):
+    for width, color, dashes in ((2.4, "white", "-"), (1.2, RED, _DASHES.get(block.verdict, ":"))):
         corner = (block.start - 0.5, block.start - 0.5)
         box = Rectangle(corner, len(block), len(block), fill=False, edgecolor=color, linewidth=width, gid="run")
-        box.set_linestyle("-" if strong or color != RED else "--")
+        box.set(linestyle=dashes)
         axes.add_patch(box)
 
 
 def _share_along_depth(axes: Axes, share: Floats, layers: Sequence[NamedLayer], found: BlockStructure) -> None:
-    for block in [*found.blocks, *found.other_runs]:
+    for block in found.blocks:
         axes.axvspan(block.start - 0.5, block.stop - 0.5, color=RED, alpha=0.15, linewidth=0, gid="run")
     axes.plot(range(len(share)), share, color=BLUE, marker="o" if len(share) <= 60 else "")
     hatch_missing(axes, ~np.isfinite(share))
