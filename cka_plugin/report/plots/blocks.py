@@ -43,9 +43,10 @@ def blocks(
 ) -> Figure:
     """A model's block structure and its cause, as figures 1 and 3 of Nguyen et al. 2021 show it.
 
-    Four panels: CKA of its layers with runs outlined (dashed where the evidence is weak, dotted where they are alike and not set off); CKA with the first principal
-    component (PC) of every layer removed, on the same scale; squared cosines of first components; and the share of the
-    variance that the first component holds along depth, blocks shaded. Where components are not known, the first alone.
+    Four panels: CKA of its layers with runs outlined (dashed where the evidence is weak, dotted where layers are alike
+    and not set off); CKA with the first principal component (PC) of every layer removed, on the same scale; squared
+    cosines of first components; and the share of the variance that the first component holds along depth, blocks
+    shaded. Where components are not known, the first panel alone.
 
     Args:
         found: what `find_block_structure` gives.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,12 @@ def test_without_components_the_heatmap_stands_alone() -> None:
 @pytest.mark.parametrize("width", ["column", "text"])
 def test_texts_never_touch(found, width: str) -> None:
     assert faults(blocks(found, layers(12), "a_model", frame=Frame(width=width, title="title"))) == []
+
+
+def test_a_run_that_is_not_set_off_is_dotted_and_not_shaded(found) -> None:
+    seen = replace(found, verdict="none", blocks=[], other_runs=[replace(found.blocks[0], verdict="none")])
+    figure = blocks(seen, layers(12))
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_title(loc="left")}
+    assert [patch.get_linestyle() for patch in panels["CKA"].patches] == ["-", ":"]
+    assert not panels["variance in first PC"].patches
+    assert figure.get_suptitle().startswith("block structure: none. ")
