@@ -236,19 +236,20 @@ class Snapshot:
         for held, kind in self._classes:
             if type(held) is not kind:
                 object.__setattr__(held, "__class__", kind)
-        for kind, then in self._namespaces:
-            now = vars(kind)
-            for name in [name for name in now if name not in then]:
+        for kind, attributes in self._namespaces:
+            shared = vars(kind)
+            for name in [name for name in shared if name not in attributes]:
                 delattr(kind, name)
-            for name, value in then.items():
-                if name not in now or now[name] is not value:
+            for name, value in attributes.items():
+                if name not in shared or shared[name] is not value:
                     setattr(kind, name, value)
         for mapping, keys, values in self._mappings:
             if len(mapping) != len(keys) or not all(map(operator.is_, dict.keys(mapping), keys)):
                 _clear(mapping)
             _fill(mapping, keys, values)
-        for filled in filter(None, self._empty):
-            _clear(filled)
+        for container in self._empty:
+            if container:
+                _clear(container)
         for sequence, items in self._sequences:
             if len(sequence) != len(items) or not all(map(operator.is_, sequence, items)):
                 if isinstance(sequence, deque):

@@ -20,8 +20,8 @@ def html_of(content: Content) -> str:
         ["examples", content.n_examples],
         ["minibatches", len(content.minibatches)],
         ["accuracy", accuracy],
-        *([key, str(options[key])] for key in ("granularity", "pooling", "kernel") if options.get(key) is not None),
     ]
+    rows += [[key, str(options[key])] for key in ("granularity", "pooling", "kernel") if options.get(key) is not None]
     problems = [f"Layer {layer} has no similarity: {reason}." for layer, reason in list(content.problems.items())[:3]]
     return card(f"Representation of {content.name}", problems, ["", ""], rows, _own_similarity(content))
 
