@@ -83,6 +83,8 @@ def draw_pictures() -> None:
     from cka_plugin.report.kinds.door import KINDS
 
     wanted = {kind: MADE / "pictures" / f"{kind}.png" for kind in KINDS}
+    if not (MADE / "pictures" / "biased.png").exists():
+        draw_biased(MADE / "pictures" / "biased.png")
     if os.environ.get("CKA_PLUGIN_DOCS_PICTURES") == "0" and all(path.exists() for path in wanted.values()):
         return
     (MADE / "pictures").mkdir(parents=True, exist_ok=True)
@@ -95,6 +97,27 @@ def draw_pictures() -> None:
         named: dict[str, tuple[str, ...]] = {"one": OF_ONE, "two": OF_TWO, "all": ()}
         for kind, path in wanted.items():
             comparison.plot(kind, *named[KINDS[kind].of]).savefig(path, dpi=110, bbox_inches="tight")
+
+
+def draw_biased(path: Path) -> None:
+    """CKA of unrelated Gaussian features by either estimator, against how many features there are."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    import cka_plugin as cka
+
+    n, widths = 256, [16, 64, 256, 1024, 4096]
+    rng = np.random.default_rng(0)
+    pairs = [(rng.normal(size=(n, p)), rng.normal(size=(n, p))) for p in widths]
+    axes = (figure := Figure(figsize=(5, 2.8), layout="constrained")).subplots()
+    for estimator, marker in (("biased", "s"), ("unbiased", "o")):
+        axes.plot(widths, [cka.cka(x, y, estimator=estimator) for x, y in pairs], marker=marker, label=estimator)
+    axes.plot(widths, [p / (n + p) for p in widths], "k:", linewidth=1, label="p / (n + p)")
+    axes.set(xscale="log", xlabel="features p of either layer", ylabel="CKA", ylim=(-0.05, 1))
+    axes.set_title(f"unrelated Gaussian features, n = {n} examples", fontsize=10)
+    axes.legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
 
 
 def pictures_page() -> str:
