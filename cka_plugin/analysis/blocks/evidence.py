@@ -30,7 +30,7 @@ MAX_COMPONENTS = 3  # shared ones that are taken out before a run counts as made
 # with a shared first component of up to 0.95 of the variance, a drop of up to 0.6, and at least half of CKA after
 # removal. A run at one end takes more than that.
 MIN_DROP = 0.5  # within two layers; planted 0.75 and more
-MIN_DROP_BETWEEN = 0.2  # with layers at both ends; trained networks without a square up to 0.15
+MIN_DROP_BETWEEN = 0.2  # with layers at both ends; there, trained networks without a square have up to 0.15
 MAJORITY = 0.5  # of the variance, for a run with layers at both ends; trained networks without a square 0.25 to 0.45
 
 SharedRemoval = Callable[[Sequence[int], int, Sequence[int]], Floats]
