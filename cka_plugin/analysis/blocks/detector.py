@@ -98,9 +98,9 @@ def find_block_structure(
     8 to 40 layers in minibatches of 32 to 128, called strong 0 of 300 without block structure (drift, plateaus, copies
     of a layer, a component that differs from layer to layer, short runs, residual networks untrained or initialised to
     zero); missed, or off by more than one layer at an end, 6 of 150 whose planted component has 30 to 95% of the
-    variance, 5 of them among the 30 where it fades out at the ends. Of 50 trained networks, labelled by eye before:
-    strong are 9 of 11 with a block, 8 of them within 15% of the layers of where it was seen (the other 2 are weak), 0
-    of 21 without a square, and 2 of 18 that were unclear to the eye.
+    variance, 5 of them among the 30 where it fades out at the ends. Of 52 trained networks, labelled by eye before:
+    strong are 10 of 12 with a block, 9 of them within 15% of the layers of where it was seen (the other 2 are weak), 0
+    of 22 without a square, and 2 of 18 that were unclear to the eye.
 
     Args:
         matrix: (layers, layers) CKA, NaN for dead layers.

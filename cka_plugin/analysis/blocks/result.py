@@ -152,13 +152,27 @@ class BlockStructure(Result):
                 block.first_component_share,
                 block.first_component_cosine,
                 block.similarity_without_first_component,
+                "-" if block.components_to_dissolve is None else block.components_to_dissolve,
             )
             for block in [*self.blocks, *self.other_runs]
         ]
         if rows:
-            header = ["layers", "verdict", "n", "mean CKA", "contrast", "PC1 share", "PC1 cos²", "without PC1"]
+            header = [
+                "layers",
+                "verdict",
+                "n",
+                "mean CKA",
+                "contrast",
+                "PC1 share",
+                "PC1 cos²",
+                "without PC1",
+                "dissolved by",
+            ]
             lines.append(text_table(rows, header))
             if self.batch_size is not None:
-                lines.append(f"PC1: first principal component, its share in minibatches of {self.batch_size} examples")
+                lines.append(
+                    f"PC1: first principal component, its share in minibatches of {self.batch_size} examples; dissolved "
+                    "by: so many shared components, taken out of all layers"
+                )
         lines += [f"Note: {warning}" for warning in self.warnings]
         return "\n".join(lines)
