@@ -171,8 +171,8 @@ class BlockStructure(Result):
             lines.append(text_table(rows, header))
             if self.batch_size is not None:
                 lines.append(
-                    f"PC1: first principal component, its share in minibatches of {self.batch_size} examples; dissolved "
-                    "by: so many shared components, taken out of all layers"
+                    f"PC1: first principal component, its share in minibatches of {self.batch_size} examples; "
+                    "dissolved by so many shared components, taken out of all layers"
                 )
         lines += [f"Note: {warning}" for warning in self.warnings]
         return "\n".join(lines)
