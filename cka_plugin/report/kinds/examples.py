@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cka_plugin.report.kinds.asked import Given, Results, two_of, unless_titled
 from cka_plugin.report.plots.frame import Frame
+from cka_plugin.report.seen import seen
 from cka_plugin.representation import Representation
 from cka_plugin.warnings import warn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_SIDE = 192  # pixels of the longer side of an image: two thirds of an inch at 300 dpi
 
 
 def draw_classes(results: Results, models: Given, frame: Frame, most: int = 20, **options: Any) -> Figure:
@@ -46,11 +47,7 @@ def pictures_of(results: Results, name: str, places: Sequence[int], data: Any = 
         places: of the examples, in its `example_ids`.
         data: the data, where they are given again.
     """
-
-    from PIL import Image
-
     from cka_plugin.experiments.raw_examples import raw_examples
-    from cka_plugin.report.page.pictures import picture_of
 
     given = results.data if data is None else data
     if given is None:
@@ -63,15 +60,7 @@ def pictures_of(results: Results, name: str, places: Sequence[int], data: Any = 
             raise
         warn(f"the examples are shown by their ids: the data could not be read again: {error}")
         return {}
-    found: dict[Any, Any] = {}
-    for place, example in raw.items():
-        shown = picture_of(example) or {}
-        if "image" in shown:
-            content = base64.b64decode(shown["image"].partition(",")[2])
-            found[model.example_ids[place]] = Image.open(io.BytesIO(content))
-        elif "text" in shown:
-            found[model.example_ids[place]] = shown["text"]
-    return found
+    return {model.example_ids[place]: seen(example, _SIDE) for place, example in raw.items()}
 
 
 def class_of(model: Representation, place: int) -> str:
