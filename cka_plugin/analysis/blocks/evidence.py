@@ -198,7 +198,8 @@ def _sentence(block: Block, network: Judged, doubts: Sequence[str]) -> str:
     )
     if block.similarity_without_first_component <= MAX_REMAINING * block.mean_similarity:
         return text
-    several = block.components_to_dissolve != 1
-    what = f"{block.components_to_dissolve} components that they share are" if several else "the one they share is"
-    left = "" if several else f" (CKA drops by {block.contrast_without_shared_component:.2f})"
-    return f"{text}; once {what} taken out of all layers, the run is no longer set off{left}"
+    count, left = block.components_to_dissolve, block.contrast_without_shared_component
+    if count == 1 and left <= MAX_CONTRAST_LEFT * block.contrast:
+        return f"{text}; once the one they share is taken out of all layers, CKA drops by only {left:.2f} at the ends"
+    taken = "one component that they share is" if count == 1 else f"{count} components that they share are"
+    return f"{text}; once {taken} taken out of all layers, the drop or the mean is at most half of what it was"

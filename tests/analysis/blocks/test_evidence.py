@@ -35,7 +35,7 @@ def test_a_component_that_sets_a_run_off_is_strong_though_the_rest_is_alike_too(
         assert block.components_to_dissolve == 1
         assert block.contrast_without_shared_component < 0.5 * block.contrast
         assert block.missing == []
-        assert "once the one they share is taken out of all layers, the run is no longer set off" in structure.reason
+        assert "once the one they share is taken out of all layers, CKA drops by only" in structure.reason
 
 
 def test_at_one_end_of_the_network_the_same_is_weak_and_says_so() -> None:
