@@ -46,11 +46,12 @@ def resnets() -> Comparison:
     return cka.compare("resnet18", "resnet50", data=images, labels=torch.arange(128) % 10, **options)
 
 
-CASES: dict[str, Callable[[], Comparison]] = {
-    "one pair at module granularity (60 x 151 layers)": resnets,
-    "30 models of 50 layers": lambda: made(30, 50),
-    "1,000 classes": lambda: made(2, 10, examples=10_000, classes=1000),
-    "one pair of 400 layers": lambda: made(2, 400, examples=256),
+# What is compared, and whether the page has all details of every pair (None: as it decides by itself).
+CASES: dict[str, tuple[Callable[[], Comparison], bool | None]] = {
+    "one pair at module granularity": (resnets, None),
+    "30 models of 50 layers": (lambda: made(30, 50), None),
+    "1,000 classes": (lambda: made(2, 10, examples=10_000, classes=1000), None),
+    "one pair of 400 layers, without details": (lambda: made(2, 400, examples=256), False),
 }
 
 
@@ -65,10 +66,10 @@ def written(folder: Path, repeats: int) -> dict[str, Any]:
     found = {}
     with browser() as started, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, make in CASES.items():
+        for name, (make, details) in CASES.items():
             comparison = make()
             start = time.perf_counter()
-            path = comparison.report(folder / f"{name[:12].replace(' ', '-')}.html")
+            path = comparison.report(folder / f"{name[:12].replace(' ', '-')}.html", details=details)
             seconds = time.perf_counter() - start
             figures = sorted(_opened(started, path) for _ in range(repeats))
             found[name] = {

@@ -175,6 +175,7 @@ def errors_of(found: Any, places: dict[Any, int]) -> dict[str, Any]:
         found: it.
         places: of the examples, by their ids; those without have no picture.
     """
+    first, *others = str(found).partition("\n\n")[0].split("\n")
     names = found.class_names
     shown = found.disagreements[:GALLERY]
     gallery = [
@@ -191,7 +192,7 @@ def errors_of(found: Any, places: dict[Any, int]) -> dict[str, Any]:
         for row in shown
     ]
     return {
-        "text": str(found).partition("\n\n")[0].split("\n"),
+        "text": [first, *(line[:1].upper() + line[1:] for line in others)],
         "classes": table("classes", found.classes, _CLASSES, found.names),
         "correction": found.correction,
         "alpha": found.alpha,

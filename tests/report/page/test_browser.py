@@ -188,3 +188,13 @@ def test_axe_finds_no_serious_fault(started: Any, pages: Pages, tmp_path: Path) 
                 if fault["impact"] in ("serious", "critical")
             ]
             assert not faults, (which.name, theme, faults)
+
+
+def test_it_prints_all_parts_on_paper_as_wide_as_it_is(started: Any, pages: Pages) -> None:
+    with opened(started, pages.pair, 794, "dark") as page:
+        page.page.emulate_media(media="print")
+        page.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert page.page.locator("[data-part=errors] figure").count() == 1
+        assert page.page.locator("details details[open]").count() == 0
+        assert page.page.evaluate("document.documentElement.scrollWidth") <= 794
+        assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

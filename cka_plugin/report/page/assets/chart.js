@@ -14,9 +14,10 @@ function axis(values, fixed = null) {
   const size = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((times) => times * size).find((one) => one >= rough);
   const from = Math.floor(low / step + 1e-9) * step;
-  const to = Math.ceil(high / step - 1e-9) * step;
+  let to = Math.ceil(high / step - 1e-9) * step;
+  if (high <= 1.001 && to > 1 && low < 1) to = 1; // similarities and shares end at 1, but for rounding
   const ticks = [];
-  for (let tick = from; tick <= to + step / 2; tick += step) ticks.push(Math.round(tick / step) * step);
+  for (let tick = from; tick <= to + step / 100; tick += step) ticks.push(Math.round(tick / step) * step);
   return { low: from, high: to, ticks, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
 }
 
@@ -94,7 +95,7 @@ function forest({ title, rows, xTitle }) {
     picture.append(s("line", { x1: across(tick), x2: across(tick), y1: top, y2: tall - 36, class: tick === 0 ? "zero" : "grid" }),
       text(across(tick), tall - 22, `${(100 * tick).toFixed(0)}`, { class: "middle" }));
   }
-  picture.append(text(left + (WIDE - left - right) / 2, tall - 6, xTitle, { class: "middle title" }));
+  picture.append(text(WIDE / 2, tall - 6, elided(xTitle, WIDE / 6.6, false), { class: "middle title" }));
   rows.forEach((row, i) => {
     const y = top + (i + 0.5) * each;
     const said = `${row.label}: ${written(row.value, "signed")} points [${written(row.low, "signed")}, ${written(row.high, "signed")}]`;

@@ -16,7 +16,7 @@ preferred.addEventListener("change", () => {
 });
 nameTheme();
 window.addEventListener("beforeprint", () => {
-  for (const part of document.querySelectorAll("details")) {
+  for (const part of document.querySelectorAll("details:not(details details)")) { // tables of pictures stay folded
     part.open = true;
     if (part.draw) part.draw();
   }

@@ -157,7 +157,7 @@ function errors({ names, pair, pictures }) {
   if (rows.length) {
     parts.push(h("h4", {}, "Classes"), forest({
       title: `difference in accuracy of ${names[0]} and ${names[1]} by class`, rows,
-      xTitle: `accuracy of ${names[0]} minus accuracy of ${names[1]}, points`,
+      xTitle: `accuracy of ${elided(names[0], 24, false)} minus ${elided(names[1], 24, false)}, points`,
     }));
     parts.push(note(`${rows.length < all ? `At most 20 classes in favour of either model, of ${all}. ` : ""}Filled: differs beyond chance after correction (${found.correction}, ${found.alpha}). Bars: ${Math.round(100 * found.level)}% intervals of each class alone.`));
   }
