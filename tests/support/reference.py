@@ -78,8 +78,9 @@ def activations(model: nn.Module, paths: Sequence[str], batches: Sequence[Tensor
     handles = []
     for path in paths:
 
-        def hook(module: nn.Module, args: object, output: Tensor, path: str = path) -> None:
-            kept[path].append(output.detach().to(torch.float64, copy=True).numpy())
+        def hook(module: nn.Module, args: object, output: Tensor | tuple[Tensor, ...], path: str = path) -> None:
+            first = output[0] if isinstance(output, tuple) else output
+            kept[path].append(first.detach().to(torch.float64, copy=True).numpy())
 
         handles.append(model.get_submodule(path).register_forward_hook(hook))
     training = model.training
