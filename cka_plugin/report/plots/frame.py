@@ -159,18 +159,26 @@ def axes_in(frame: Frame, default: str, height: float, wide: float | None = None
         height: its height as a multiple of its width.
         wide: the same where it is wider than one column; by default no other.
     """
-    from matplotlib.figure import Figure
-
     if frame.ax is None:
         width = frame.inches(default)
         figure = new_figure(width, (height if wide is None or width < WIDE else wide) * width)
         titled(figure, frame)
         return figure, figure.add_subplot()
-    found = frame.ax.get_figure(root=True)
-    assert isinstance(found, Figure)
+    found = figure_of(frame.ax)
     if frame.title:
         frame.ax.set_title(wrapped(frame.title, float(frame.ax.bbox.width) / found.dpi))
     return found, frame.ax
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The whole figure that axes are in, also where they are in a part of it."""
+    from matplotlib.figure import Figure
+
+    found = axes.figure
+    if not isinstance(found, Figure):
+        found = found.figure
+    assert isinstance(found, Figure)
+    return found
 
 
 def titled(figure: Figure, frame: Frame) -> None:
@@ -204,8 +212,7 @@ def legend_above(axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
     if not names:
         return
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    figure = figure_of(axes)
     figure.draw_without_rendering()
     room = float(axes.bbox.width) / figure.dpi * 72
     each = max(len(name.replace("\\", "")) for name in names) * SMALL * LETTER + 5 * SMALL

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from matplotlib.ticker import FuncFormatter, Locator
 
-from cka_plugin.report.plots.frame import SMALL, abbreviated
+from cka_plugin.report.plots.frame import SMALL, abbreviated, figure_of
 from cka_plugin.report.stages import NamedLayer, stage_starts
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class _Fitting(Locator):
     def __call__(self) -> list[int]:
         axis: Any = self.axis
         low, high = sorted(axis.get_view_interval())
-        box, figure = axis.axes.bbox, axis.axes.get_figure(root=True)
+        box, figure = axis.axes.bbox, figure_of(axis.axes)
         pixels = box.width if axis.axis_name == "x" else box.height
         line = _APART * SMALL * figure.dpi / 72
         apart = line * (high - low) / max(pixels, 1.0)

@@ -9,7 +9,17 @@ import numpy as np
 
 from cka_plugin.core import Floats
 from cka_plugin.report.plots.colour_scale import Scale, draw_cells, scale_of
-from cka_plugin.report.plots.frame import BLUE, DEFAULT, SMALL, Frame, axes_in, cut_to_height, distinct, styled
+from cka_plugin.report.plots.frame import (
+    BLUE,
+    DEFAULT,
+    SMALL,
+    Frame,
+    axes_in,
+    cut_to_height,
+    distinct,
+    figure_of,
+    styled,
+)
 from cka_plugin.report.plots.placing import name_points
 
 if TYPE_CHECKING:
@@ -158,8 +168,7 @@ def draw_models(axes: Axes, matrix: Floats, names: Sequence[str], scale: Scale) 
 
 def write_cells(axes: Axes, matrix: Floats, image: AxesImage) -> None:
     """Write the numbers into the cells of a heatmap, light on dark and dark on light, where they fit."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    figure = figure_of(axes)
     figure.draw_without_rendering()
     cell = float(axes.get_window_extent().width) / figure.dpi * 72 / matrix.shape[1]  # points
     low, high = image.get_clim()

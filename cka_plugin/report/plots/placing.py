@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_plugin.report.plots.frame import SMALL, distinct
+from cka_plugin.report.plots.frame import SMALL, distinct, figure_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,8 +42,7 @@ def name_points(
     """
     from matplotlib.transforms import Bbox
 
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    figure = figure_of(axes)
     renderer = figure._get_renderer()  # type: ignore[attr-defined]
     point = figure.dpi / 72
     inside = axes.get_window_extent(renderer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from cka_plugin.report.plots.frame import Frame
 from cka_plugin.report.plots.heatmap import heatmap
@@ -67,8 +68,6 @@ def test_a_figure_has_no_empty_space_above_and_below() -> None:
 
 
 def test_a_heatmap_is_drawn_into_axes_of_ones_own() -> None:
-    from matplotlib.figure import Figure
-
     own = Figure(layout="constrained")
     first, second = own.subplots(1, 2)
     assert heatmap(np.eye(3), names=("a", "b"), frame=Frame(ax=second, title="right")) is own
@@ -81,3 +80,9 @@ def test_a_width_is_a_name_or_inches() -> None:
     with pytest.raises(ValueError, match=r"'page': expected 'column' \(3.25 inches\)"):
         heatmap(np.eye(3), frame=Frame(width="page"))
     assert heatmap(np.eye(3), frame=Frame(width=5.0)).get_figwidth() == 5.0
+
+
+def test_axes_of_a_part_of_a_figure_give_the_whole_figure() -> None:
+    own = Figure(layout="constrained")
+    part = own.subfigures(1, 2)[1]
+    assert heatmap(np.eye(3), frame=Frame(ax=part.add_subplot())) is own
