@@ -22,9 +22,10 @@ extensions = [
     "sphinx.ext.mathjax",
     "myst_parser",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
     "made_pages",
 ]
-exclude_patterns = ["_build", "extension"]
+exclude_patterns = ["_build", "extension", "tutorial", "made/tutorial/sg_execution_times.rst"]
 nitpicky = False
 default_role = "literal"  # docstrings write names in single backticks, as Markdown does
 
@@ -44,6 +45,20 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 napoleon_use_admonition_for_examples = False
+
+# The tutorial, which runs
+sphinx_gallery_conf = {
+    "examples_dirs": ["tutorial"],
+    "gallery_dirs": ["made/tutorial"],
+    "image_scrapers": ("made_pages.figure_of",),
+    "reset_modules": (),
+    "capture_repr": ("__repr__",),
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "run_stale_examples": True,  # the package changes, not the example
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "cka_plugin"

@@ -155,6 +155,18 @@ def _purpose(plots: Any, kind: str) -> str:
     raise LookupError(f"no function of cka_plugin.report.plots draws {kind!r}")
 
 
+def figure_of(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """What a part of the tutorial called `figure`, beneath it."""
+    from sphinx_gallery.scrapers import figure_rst
+
+    figure = block_vars["example_globals"].pop("figure", None)
+    if figure is None:
+        return ""
+    path = next(block_vars["image_path_iterator"])
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+    return str(figure_rst([path], gallery_conf["src_dir"]))
+
+
 # Docstrings
 
 
