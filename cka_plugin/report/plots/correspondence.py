@@ -16,6 +16,8 @@ from cka_plugin.report.stages import NamedLayer, stage_starts
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_SINGLE = 60  # layers up to which each line stands by itself; of more, lines are thinner
+
 
 @styled
 def correspondence(
@@ -66,6 +68,7 @@ def correspondence(
     shade = ScalarMappable(Normalize(scale.low, scale.high), on_white())
     where = {layer.name: place for place, layer in enumerate(second)}
     stretch = len(first) / len(second)  # from places in the second column to those in the first
+    thick, dot = (1.2, "o") if len(first) <= _SINGLE else (max(0.35, 1.2 * _SINGLE / len(first)), "")
     for place, match in enumerate(found.matches):
         if match.match is None or match.unlike:
             axes.plot(0, place, "x", color="0.3", markersize=4, clip_on=False, gid="unmatched")
@@ -73,7 +76,7 @@ def correspondence(
         ends = place, (where[match.match] + 0.5) * stretch - 0.5
         style = ":" if match.tied else "-"
         color = shade.to_rgba(np.asarray(match.cka))
-        axes.plot((0, 1), ends, style, color=color, linewidth=1.2, gid="match", marker="o", clip_on=False)
+        axes.plot((0, 1), ends, style, color=color, linewidth=thick, gid="match", marker=dot, clip_on=False)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.5, len(first) - 0.5)
     axes.set_xticks([0, 1], [elided(name, 20) for name in names])
