@@ -6,13 +6,19 @@ import re
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from typer.testing import CliRunner
 
 import cka_plugin as cka
+from cka_plugin.adapters import known
+from cka_plugin.analysis.measures import registry
 from cka_plugin.cli.app import FILES, app
 from tests.support import ROOT
+
+pytest_plugins = ["pytester"]
 
 DOCS = ROOT / "docs"
 PAGES = {
@@ -28,16 +34,67 @@ SAMPLES = {
 }
 
 
+# Pretrained models by their names need a network: small ones stand for them.
+INSTEAD = {'"resnet50"': '"sample:narrow"', '"vit_base_patch16_224"': '"sample:vit"'}
+
+
+def photos(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(32):
+        path = folder / "photos" / f"class{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(path)
+
+
+def texts_and_models(folder: Path) -> None:
+    pytest.importorskip("transformers")
+    from tests.support.small_transformers import bert, built, word_tokenizer
+
+    for seed, name in enumerate(["bert-a", "bert-b"]):
+        for part in (built(bert(), seed=seed), word_tokenizer()):
+            part.save_pretrained(folder / name)
+    (folder / "sentences.txt").write_text("".join(f"the cat sat on the mat {n}\n" for n in range(16)), "utf-8")
+
+
+# What a page names besides what it makes
+GIVEN = {"howto/timm.md": photos, "howto/texts.md": texts_and_models}
+NEEDS = {"howto/training.md": ["transformers", "lightning"]}
+
+
 @pytest.mark.parametrize("page", SAMPLES)
 def test_the_samples_of_a_page_run_one_after_the_other(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for package in NEEDS.get(page, ()):
+        pytest.importorskip(package)
+    GIVEN.get(page, lambda folder: None)(tmp_path)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "sample"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cka.CKAWarning)  # so few examples
         for number, sample in enumerate(SAMPLES[page], start=1):
+            for named, small in INSTEAD.items():
+                sample = sample.replace(named, small)
             exec(compile(sample, f"{page}, sample {number}", "exec"), names)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "_registered", [])
+    monkeypatch.setattr(registry, "_MEASURES", dict(registry._MEASURES))
+
+
+def test_the_test_of_the_page_on_checks_goes_from_none_to_green(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_page=SAMPLES["howto/ci.md"][0])
+    plugin = ("-p", "cka_plugin.pytest_plugin", "-p", "no:cacheprovider")
+    pytester.runpytest(*plugin).assert_outcomes(failed=1)  # there is no baseline yet
+    pytester.runpytest(*plugin, "--cka-update").assert_outcomes(passed=1)
+    pytester.runpytest(*plugin).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("page", [name for name in PAGES if name.startswith("howto/") and name != "howto/index.md"])
+def test_a_how_to_page_is_short(page: str) -> None:
+    assert len(PAGES[page].splitlines()) <= 65
 
 
 def test_every_public_name_is_in_the_reference() -> None:
