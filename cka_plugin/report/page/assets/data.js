@@ -25,9 +25,19 @@ function matrixOf(content, start, { $: offset, shape, type }) {
   const count = shape.reduce((a, b) => a * b, 1);
   const columns = shape.length > 1 ? shape[1] : 1;
   const values = type === "i2"
-    ? Float64Array.from(new Int16Array(content, start + offset, count), (v) => (v === MISSING ? NaN : v / STEP))
+    ? wholes(new Uint8Array(content, start + offset, 2 * count), count)
     : Float64Array.from(new Float32Array(content, start + offset, count));
   return { rows: shape[0], columns, values, at: (i, j = 0) => values[i * columns + j] };
+}
+
+// Whole numbers, all low bytes before all high ones.
+function wholes(bytes, count) {
+  const values = new Float64Array(count);
+  for (let k = 0; k < count; k++) {
+    const whole = ((bytes[k] | (bytes[count + k] << 8)) << 16) >> 16;
+    values[k] = whole === MISSING ? NaN : whole / STEP;
+  }
+  return values;
 }
 
 const missing = (value) => value === null || value === undefined || Number.isNaN(value);

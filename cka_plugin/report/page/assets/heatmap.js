@@ -93,7 +93,8 @@ class Heatmap {
         const value = matrix.at(row, column);
         if (Number.isNaN(value)) continue; // transparent: the hatching shows
         const at = 4 * (line * matrix.columns + column);
-        pixels.data.set([...colour(value, scale), 255], at);
+        [pixels.data[at], pixels.data[at + 1], pixels.data[at + 2]] = colour(value, scale);
+        pixels.data[at + 3] = 255;
       }
     }
     drawing.putImageData(pixels, 0, 0);
