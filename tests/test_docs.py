@@ -128,3 +128,9 @@ def test_the_workflow_builds_strictly_and_publishes_from_main_alone() -> None:
     commands = [step.get("run", "") for step in workflow["jobs"]["build"]["steps"]]
     assert any("sphinx -W" in command for command in commands)
     assert "refs/heads/main" in workflow["jobs"]["publish"]["if"]
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == cka.__version__
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
