@@ -57,7 +57,8 @@ def compare(
             mapping that names them. One model alone is compared with itself.
         data: a folder of images (class sub-folders give labels), a `DataLoader`, a `Dataset`, a Hugging Face
             `datasets.Dataset`, arrays or tensors, a list of texts or images, a data frame, a file
-            (`.txt .csv .tsv .jsonl .parquet .npz .npy`), `"sample:digits"` or `"sample:photos"`. Not needed where all
+            (`.txt .csv .tsv .jsonl .parquet .npz .npy`), `"sample:crops"`, `"sample:digits"` or
+            `"sample:photos"`. Not needed where all
             models are saved representations.
         labels: classes of the examples, where the data have none: in order, by example id, or a file.
         granularity: `stage`, `block` (every residual or transformer block) or `module` (every leaf module that runs).

@@ -88,7 +88,7 @@ ModelArgument = Annotated[
     str, typer.Argument(help="a name, a local Hugging Face folder, or python:package.module:function")
 ]
 DataOption = Annotated[
-    str, typer.Option("--data", help="folder of images, .txt .csv .jsonl .npz file, sample:digits or sample:photos")
+    str, typer.Option("--data", help="folder of images, .txt .csv .jsonl .npz file, sample:crops, digits or photos")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
 

@@ -123,11 +123,12 @@ def _check_errors(models: list[str], data: str | None, options: dict[str, Any]) 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="the folder for the page and the pictures")] = Path("cka-plugin-demo"),
+    which: Annotated[str, typer.Option("--sample", help="crops (of photographs) or digits")] = "crops",
     open_page: Annotated[bool, typer.Option("--open", help="open the page in the browser")] = False,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar")] = False,
 ) -> None:
-    """Compare the trained CNNs and Transformer that come with the package; needs no network."""
+    """Compare the trained residual networks and Transformer that come with the package; needs no network."""
     from cka_plugin.cli.demo import run
 
-    run(out, as_json=as_json, progress=not quiet, open_page=open_page)
+    run(out, which, as_json=as_json, progress=not quiet, open_page=open_page)

@@ -1,4 +1,4 @@
-"""The demo: three trained CNNs and a trained Transformer compared on digits that none was trained on.
+"""The demo: trained networks that come with the package, compared on examples that none was trained on.
 
 Models and data ship with the package; everything printed and drawn is computed then and there.
 """
@@ -8,132 +8,97 @@ from __future__ import annotations
 import json
 import shlex
 import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from cka_plugin import sample
-from cka_plugin.analysis.blocks.detector import BlockStructure
-from cka_plugin.analysis.errors.result import ErrorComparison
-from cka_plugin.analysis.levels.result import wrapped
 from cka_plugin.calls import compare
-from cka_plugin.cli.console import show_correspondence, show_table
-from cka_plugin.cli.messages import say
+from cka_plugin.cli import demo_crops, demo_digits
 from cka_plugin.comparison import Comparison
-from cka_plugin.tables import short
-from cka_plugin.wording import number
-
-TRANSFORMER = "vit"
-FIRST_CNN = "narrow"
 
 
-def run(out: Path, as_json: bool = False, progress: bool = True, open_page: bool = False) -> Comparison:
+@dataclass(frozen=True)
+class Story:
+    """One sample of the demo.
+
+    Attributes:
+        models: by the names they are shown under, their names in the sample.
+        data: what they are compared on.
+        pair: the two whose errors the JSON holds.
+        tell: prints what is found.
+        levels: whether it needs untrained copies.
+        details: of the page; they take longer than all the rest.
+    """
+
+    models: dict[str, str]
+    data: str
+    pair: tuple[str, str]
+    tell: Callable[[Comparison], None]
+    levels: bool = False
+    details: bool | None = False
+
+
+STORIES = {
+    "crops": Story(
+        {name.removeprefix("crops-"): name for name in sample.CROP_MODELS},
+        "sample:crops",
+        (demo_crops.SHALLOW, demo_crops.DEEP),
+        demo_crops.tell,
+    ),
+    "digits": Story(
+        {name: name for name in sample.MODELS},
+        "sample:digits",
+        (demo_digits.FIRST_CNN, demo_digits.TRANSFORMER),
+        demo_digits.tell,
+        levels=True,
+        details=None,
+    ),
+}
+
+
+def run(
+    out: Path, which: str = "crops", as_json: bool = False, progress: bool = True, open_page: bool = False
+) -> Comparison:
     """Compare the models that come with the package, print what is found, draw every pair, and write the page.
 
     Args:
         out: folder for the page and the pictures; made if it is not there.
+        which: `crops` or `digits`.
         as_json: print the comparison as JSON instead.
         progress: show a progress bar in a terminal.
         open_page: open the page in the browser.
 
     Returns:
         The comparison.
+
+    Raises:
+        ValueError: no such sample.
     """
+    if which not in STORIES:
+        raise ValueError(f"no sample of the demo is called {which!r}: there are {' and '.join(STORIES)}")
+    story = STORIES[which]
     out.mkdir(parents=True, exist_ok=True)
-    comparison = compare(sample.models(), data="sample:digits", levels=True, progress=progress)
+    models = {shown: sample.model(name) for shown, name in story.models.items()}
+    comparison = compare(models, data=story.data, levels=story.levels, progress=progress)
     pictures = draw(comparison, out)
-    page = comparison.report(out / "report.html", command=f"cka-plugin demo --out {shlex.quote(str(out))}")
+    command = f"cka-plugin demo --sample {which} --out {shlex.quote(str(out))}"
+    page = comparison.report(out / "report.html", details=story.details, command=command)
     if open_page:
         webbrowser.open(page.resolve().as_uri())
     if as_json:
         result = comparison.to_dict()
         result["block_structure"] = {name: comparison.block_structure(name).to_dict() for name in comparison.names}
-        result["errors"] = comparison.errors(FIRST_CNN, TRANSFORMER).to_dict()
+        result["errors"] = comparison.errors(*story.pair).to_dict()
         result["similarity_and_errors"] = comparison.similarity_and_errors().to_dict()
         result["page"] = str(page)
         result["pictures"] = [str(path) for path in pictures]
         print(json.dumps(result, indent=1, allow_nan=False))
         return comparison
-    first = comparison[FIRST_CNN]
-    print(
-        f"{len(comparison.names)} small networks trained on 1,000 handwritten digits, compared on {first.n_examples} "
-        "others\n"
-    )
-    show_correspondence(comparison, FIRST_CNN, TRANSFORMER)
-    print()
-    for line in wrapped(f"What may explain it: {comparison.levels(FIRST_CNN, TRANSFORMER).sentence}"):
-        say(line)
-    print("(layer by layer: cka-plugin compare sample:narrow sample:vit --data sample:digits --levels)")
-    print()
-    show_models(comparison)
-    print()
-    print("Block structure: a long run of layers alike because they share one dominant principal component")
-    for name in comparison.names:
-        print(f"  {name}: {block_sentence(comparison.block_structure(name))}")
-    print()
-    print("Classes on which a CNN and the Transformer differ beyond chance (exact McNemar tests, corrected)")
-    for name in comparison.names:
-        if name != TRANSFORMER:
-            print(f"  {error_sentence(comparison.errors(name, TRANSFORMER))}")
-    print()
-    print(comparison.errors(FIRST_CNN, TRANSFORMER))
-    print()
-    print("Do networks that represent digits more alike also err more alike? Over the pairs of networks:")
-    print(comparison.similarity_and_errors())
-    print()
-    print(f"Page: {page} has all of it, with pictures, tables and examples: open it in a browser, or say --open")
-    print(f"Heatmaps: {pictures[0]} and {len(pictures) - 1} more, one for each pair of models, in {out}")
+    story.tell(comparison)
+    print(f"Page: {page} has all of it and more")
+    print(f"      open it in a browser, or say --open; {len(pictures)} pictures lie beside it")
     return comparison
-
-
-def block_sentence(structure: BlockStructure) -> str:
-    """Verdict, reason, and how much the first principal components hold, in one line."""
-    share = structure.first_component_share
-    assert share is not None
-    finite = share[np.isfinite(share)]
-    mean = np.nanmean(structure.matrix[np.triu_indices(len(structure.matrix), 1)])
-    return (
-        f"{structure.verdict}. {structure.reason} Mean CKA of two layers {mean:.2f}; first components hold "
-        f"{finite.min():.0%} to {finite.max():.0%} of a layer's variance (minibatches of {structure.batch_size})."
-    )
-
-
-def error_sentence(errors: ErrorComparison) -> str:
-    """The classes in which two models differ, or that none does, with the counts it rests on."""
-    a, b = errors.names
-    found = [
-        f"{row.name} ({row.accuracy_a:.1%} and {row.accuracy_b:.1%} of {row.n} examples, p = {short(row.p_corrected)})"
-        for row in errors.classes
-        if row.significant
-    ]
-    only_a = int((errors.examples.right_a & ~errors.examples.right_b).sum())
-    only_b = int((errors.examples.right_b & ~errors.examples.right_a).sum())
-    which = "; ".join(found) if found else f"none of {len(errors.classes)}"
-    return (
-        f"{a} and {b}: {which}. Of {errors.n_examples} examples {a} alone is right on {only_a}, {b} alone on {only_b} "
-        f"(p = {short(errors.mcnemar_p)})."
-    )
-
-
-def show_models(comparison: Comparison) -> None:
-    """Accuracy of each model, and with each other one the mean CKA at equal depth and how often predictions agree."""
-    names = comparison.names
-    similarity = comparison.models()
-    rows: list[tuple[Any, ...]] = []
-    for i, name in enumerate(names):
-        mine = comparison[name]
-        cells = []
-        for j, other in enumerate(names):
-            both = comparison[other].predictions
-            assert mine.predictions is not None
-            assert both is not None
-            agreement = float((mine.predictions == both).mean())
-            cells.append("" if i == j else f"{number(similarity[i, j], 2)} / {agreement:.1%}")
-        rows.append((name, sample.MODELS[name], f"{mine.accuracy:.1%}", *cells))
-    show_table(
-        ["model", "what it is", "accuracy", *names], rows, title="Mean CKA at equal depth / agreement of predictions"
-    )
 
 
 def draw(comparison: Comparison, out: Path) -> list[Path]:

@@ -25,7 +25,7 @@ KNOWN_FILES = ", ".join(list(FILES)[:-1]) + f" or {list(FILES)[-1]}"
 
 
 def read_path(given: str | os.PathLike[str]) -> Indexed:
-    """A folder of images, a file by its suffix, or `sample:digits`, `sample:photos`.
+    """A folder of images, a file by its suffix, or `sample:crops`, `sample:digits`, `sample:photos`.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
@@ -38,7 +38,8 @@ def read_path(given: str | os.PathLike[str]) -> Indexed:
         return read_folder(path)
     if not path.exists():
         raise FileNotFoundError(
-            f"no such data: {path}; expected a folder of images, a {KNOWN_FILES} file, or sample:digits, sample:photos"
+            f"no such data: {path}; expected a folder of images, a {KNOWN_FILES} file, or sample:crops, sample:digits, "
+            "sample:photos"
         )
     reader = FILES.get(path.suffix.lower())
     if reader is None:
@@ -52,7 +53,10 @@ def _sample(name: str) -> Indexed:
     if name == "digits":  # those that no model of the sample was trained on
         pictures, labels, ids = sample.digit_images("test")
         return raw_examples(pictures, "sample:digits", labels, list(sample.CLASS_NAMES), ids)
+    if name == "crops":  # likewise
+        pictures, labels, ids = sample.crop_images()
+        return raw_examples(pictures, "sample:crops", labels, list(sample.CROP_CLASSES), ids)
     if name == "photos":
         images, ids = sample.photos()
         return raw_examples(images, "sample:photos", ids=ids)
-    raise ValueError(f"unknown sample data 'sample:{name}': expected sample:digits or sample:photos")
+    raise ValueError(f"unknown sample data 'sample:{name}': expected sample:crops, sample:digits or sample:photos")

@@ -6,7 +6,7 @@ import numpy as np
 
 import cka_plugin as cka
 from cka_plugin.analysis.blocks.detector import block_structure
-from cka_plugin.cli.demo import block_sentence, error_sentence
+from cka_plugin.cli.demo_digits import block_sentence, error_sentence
 from tests.support.planted import planted, smooth_drift
 
 

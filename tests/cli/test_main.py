@@ -102,7 +102,7 @@ def test_errors_are_one_line_with_exit_code_2(
 
 
 def test_the_demo_computes_what_it_prints(command, tmp_path: Path) -> None:
-    code, out, _ = command("demo", "--out", tmp_path / "out", "-q")
+    code, out, _ = command("demo", "--sample", "digits", "--out", tmp_path / "out", "-q")
     assert code == 0
     assert "narrow and vit" in out
     pictures = sorted(p.name for p in (tmp_path / "out").iterdir())
@@ -110,6 +110,25 @@ def test_the_demo_computes_what_it_prints(command, tmp_path: Path) -> None:
     assert "narrow-vit.png" in pictures
     assert "report.html" in pictures
     assert len(pictures) == 12
+
+
+def test_the_demo_on_crops_fits_one_screen_and_says_where_the_block_is(command, tmp_path: Path) -> None:
+    code, out, _ = command("demo", "--out", tmp_path / "out", "-q")
+    assert code == 0
+    lines = out.splitlines()
+    assert len(lines) <= 40
+    assert max(len(line) for line in lines if not line.startswith("Page: ")) <= 80
+    assert "  shallow: none. " in out
+    assert "  deep: strong. stages.0.blocks.1 to stages.2.blocks.7 (25 of 29 layers)" in out
+    assert "of immunohistochemistry (9)" in out
+    assert "shallow and deep: different" in out
+    assert len(list((tmp_path / "out").iterdir())) == 8  # the page, all pairs, and each of 6
+
+
+def test_an_unknown_sample_of_the_demo_is_named_with_those_there_are(command, tmp_path: Path) -> None:
+    code, _, errors = command("demo", "--sample", "cats", "--out", tmp_path / "out", "-q")
+    assert code == 2
+    assert "'cats': there are crops and digits" in errors
 
 
 def test_probe_and_ablate_print_a_row_a_layer_and_json(command) -> None:

@@ -225,6 +225,40 @@ def test_the_folder_of_the_transformer_is_a_hugging_face_folder(networks, held_o
     torch.testing.assert_close(logits(network.eval(), prepared["pixel_values"]), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize(("name", "right"), [("crops-shallow", 456), ("crops-deep", 375), ("crops-vit", 465)])
+def test_networks_of_crops_are_right_as_often_as_is_said(name, right):
+    images, labels, _ = sample.crops()
+    found = (logits(sample.model(name), images).argmax(dim=1).numpy() == labels).sum()
+    assert abs(int(found) - right) <= 2  # other processors round otherwise
+
+
+def test_networks_of_crops_prepare_the_pictures_as_the_tensors_are():
+    from timm.data import create_transform, resolve_data_config
+
+    pictures, _, _ = sample.crop_images()
+    for name in sample.CROP_MODELS:
+        transform = create_transform(**resolve_data_config(model=sample.model(name)), is_training=False)
+        prepared = torch.stack([transform(picture) for picture in pictures[:20]])
+        torch.testing.assert_close(prepared, sample.crops()[0][:20], rtol=0, atol=1e-6)
+
+
+def test_files_of_networks_of_crops_are_under_two_megabytes():
+    for name in sample.CROP_MODELS:
+        sizes = [file.stat().st_size for file in sample.model_folder(name).iterdir()]
+        assert max(sizes) < 2_000_000
+
+
+def test_crops_are_those_of_the_study_and_no_two_are_the_same(monkeypatch, tmp_path):
+    pytest.importorskip("skimage")
+    monkeypatch.syspath_prepend(EXAMPLES / "studies" / "photographs")
+    import train_sample
+
+    train_sample.write_crops(tmp_path / "crops.npz")
+    there = np.load(Path(sample.__file__).with_name("crops.npz"))["pixels"]
+    np.testing.assert_array_equal(np.load(tmp_path / "crops.npz")["pixels"], there)
+    assert len({picture.tobytes() for picture in there}) == len(there) == 560
+
+
 def test_an_unknown_network_is_named_with_those_there_are():
     with pytest.raises(ValueError, match=r"'huge'.*narrow, wide, deep, vit"):
         sample.model("huge")

@@ -25,7 +25,7 @@ X = torch.zeros(20, 3, 8, 8)  # never reaches a result
         ({"data": []}, ValueError, "holds no examples"),
         ({"data": "nowhere/at/all"}, FileNotFoundError, "no such data: nowhere/at/all; expected a folder"),
         ({"data": 3}, TypeError, "data of type int cannot be read"),
-        ({"data": "sample:cats"}, ValueError, "'sample:cats': expected sample:digits or sample:photos"),
+        ({"data": "sample:cats"}, ValueError, "'sample:cats': expected sample:crops, sample:digits or sample:photos"),
         ({"data": X, "labels": [1, 2]}, ValueError, "given 2 labels for 20 examples"),
         ({"data": X, "labels": [0.5] * 20}, ValueError, r"not whole numbers \(such as 0.5\)"),
         ({"data": X, "labels": np.zeros((20, 3))}, ValueError, r"shape \(20, 3\).*multi-label is not supported"),
