@@ -19,10 +19,10 @@ release = version = __version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "myst_parser",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "formulas",
     "made_pages",
 ]
 exclude_patterns = ["_build", "extension", "tutorial", "made/tutorial/sg_execution_times.rst"]
@@ -60,6 +60,7 @@ sphinx_gallery_conf = {
     "run_stale_examples": True,  # the package changes, not the example
 }
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "cka_plugin"
 html_static_path = ["static"]
