@@ -57,7 +57,7 @@ def texts_and_models(folder: Path) -> None:
 
 
 # What a page names besides what it makes
-GIVEN = {"howto/timm.md": photos, "howto/texts.md": texts_and_models}
+GIVEN = {"howto/timm.md": photos, "howto/texts.md": texts_and_models, "howto/long_texts.md": texts_and_models}
 NEEDS = {"howto/training.md": ["transformers", "lightning"]}
 
 
