@@ -194,6 +194,7 @@ STUDY = [
     R(depth=56, n_train=500, epochs=30, size=16, seed=3),
     R(depth=56, width=2, n_train=250, epochs=30, size=16, seed=3),
     R(depth=20, n_train=250, epochs=60, size=16),
+    R(depth=14, n_train=500, epochs=30, size=16),
 ]
 
 
