@@ -34,7 +34,7 @@ def commands_page() -> str:
 
     from cka_plugin.cli.app import FILES, app
 
-    runner = CliRunner(env={"COLUMNS": "96", "TERMINAL_WIDTH": "96", "NO_COLOR": "1"})
+    runner = CliRunner(env={"COLUMNS": "86", "TERMINAL_WIDTH": "86", "NO_COLOR": "1"})
     parts = [
         "# Command line\n",
         "Made from the command's own help. Exit codes: 0 done, 1 a check found a regression, 2 what was asked cannot",
@@ -128,7 +128,8 @@ def pictures_page() -> str:
     parts = [
         "# Pictures\n",
         "Every kind that `comparison.plot` draws, of small networks on handwritten digits that none was trained on:",
-        '`comparison = cka.compare(sample.models(), data="sample:digits", levels=True)`. All take `ax=`,',
+        '`comparison = cka.compare("sample:narrow", "sample:deep", "sample:vit", data="sample:digits", levels=True)`,',
+        "on 512 of them. All take `ax=`,",
         '`width="column"` (3.25 inches), `width="text"` (6.75 inches) and `title=`. In a terminal:',
         "`cka-plugin compare ... --plot KIND=FILE`.\n",
     ]
