@@ -55,8 +55,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple) and len(value) <= 10 and all(isinstance(one, str | int) for one in value):
         return repr(list(value))
     name = getattr(value, "__qualname__", "") if callable(value) else ""
-    size = f" of {len(value):,}" if hasattr(value, "__len__") and not isinstance(value, type) else ""
-    return f"<{name or type(value).__name__}{size}>"
+    return f"<{name or type(value).__name__}>"  # nothing is asked of a user's object here, its length neither
 
 
 def _same(value: Any, default: Any) -> bool:
