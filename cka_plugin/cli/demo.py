@@ -27,16 +27,12 @@ class Story:
         data: what they are compared on.
         pair: the two whose errors the JSON holds.
         tell: prints what is found.
-        levels: whether it needs untrained copies.
-        details: of the page; they take longer than all the rest.
     """
 
     models: dict[str, str]
     data: str
     pair: tuple[str, str]
     tell: Callable[[Comparison], None]
-    levels: bool = False
-    details: bool | None = False
 
 
 STORIES = {
@@ -51,8 +47,6 @@ STORIES = {
         "sample:digits",
         (demo_digits.FIRST_CNN, demo_digits.TRANSFORMER),
         demo_digits.tell,
-        levels=True,
-        details=None,
     ),
 }
 
@@ -80,10 +74,10 @@ def run(
     story = STORIES[which]
     out.mkdir(parents=True, exist_ok=True)
     models = {shown: sample.model(name) for shown, name in story.models.items()}
-    comparison = compare(models, data=story.data, levels=story.levels, progress=progress)
+    comparison = compare(models, data=story.data, levels=True, progress=progress)
     pictures = draw(comparison, out)
     command = f"cka-plugin demo --sample {which} --out {shlex.quote(str(out))}"
-    page = comparison.report(out / "report.html", details=story.details, command=command)
+    page = comparison.report(out / "report.html", command=command)
     if open_page:
         webbrowser.open(page.resolve().as_uri())
     if as_json:
