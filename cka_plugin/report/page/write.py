@@ -83,9 +83,11 @@ def rendered(template: str, values: Mapping[str, Any], blobs: Mapping[str, str])
         values: of the template; texts in them are escaped.
         blobs: packed data by the ids of their elements.
     """
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["shown"] = for_terminal
     style, script = asset("page.css"), "\n".join(asset(f"{name}.js") for name in SCRIPTS)
     script = f'"use strict";\n(() => {{\n{script}\n}})();'
@@ -99,7 +101,7 @@ def rendered(template: str, values: Mapping[str, Any], blobs: Mapping[str, str])
             "form-action 'none'",
         ]
     )
-    return environment.from_string(asset(template)).render(
+    return environment.get_template(template).render(
         **values, policy=policy, style=_Trusted(style), script=_Trusted(script), blobs=blobs
     )
 
