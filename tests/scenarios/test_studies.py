@@ -1,25 +1,74 @@
-"""The studies run, quickly, from what the repository keeps."""
+"""The studies run, quickly, from what the repository keeps, and their pages show what their scripts make."""
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import cka_plugin as cka
 from tests.support import ROOT
 
 STUDIES = ROOT / "examples" / "studies"
+SCRIPTS = sorted(STUDIES.glob("*/study.py"))
+OPEN = {"adapters", "pytest_plugin", "sample", "training"}  # modules of the package that pages tell users to import
 
 
-def test_width_depth_and_data_finds_the_block_of_the_deep_network_alone(tmp_path: Path) -> None:
-    script = STUDIES / "width_depth_data" / "study.py"
-    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, script, "--quick", "--out", tmp_path], check=True, env=environment, cwd=tmp_path)
-    lines = (tmp_path / "tables.md").read_text(encoding="utf-8").splitlines()
+def quick(script: Path, out: Path) -> None:
+    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    subprocess.run([sys.executable, script, "--quick", "--out", out], check=True, env=environment, cwd=out)
+
+
+def named(script: Path) -> str:
+    return script.parent.name
+
+
+@pytest.fixture(scope="module", params=SCRIPTS, ids=named)
+def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The folder of a study, and what its quick run wrote."""
+    out = tmp_path_factory.mktemp(request.param.parent.name)
+    quick(request.param, out)
+    return request.param.parent, out
+
+
+def test_a_study_writes_the_tables_and_pictures_of_its_page(study: tuple[Path, Path]) -> None:
+    folder, out = study
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    pictures = set(re.findall(r"\]\((\w[\w-]*\.(?:png|svg))\)", page))
+    assert pictures
+    assert pictures <= {path.name for path in out.iterdir()}
+    kept, made = ((where / "tables.md").read_text(encoding="utf-8") for where in (folder, out))
+    assert headings(made) == headings(kept)
+    assert "tables.md" in page
+    assert re.search(rf"python examples/studies/{folder.name}/study\.py", page)
+
+
+def headings(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("#")]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=named)
+def test_a_study_is_a_short_script_on_public_names(script: Path) -> None:
+    text = script.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 120
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cka_plugin":
+            inside = (node.module or "").split(".")[1:] or [name.name for name in node.names]
+            assert inside[0] in OPEN | set(cka.__all__), f"{script.parent.name} imports {inside[0]}"
+        if isinstance(node, ast.Attribute):
+            assert not (node.attr.startswith("_") and not node.attr.endswith("__")), node.attr
+
+
+@pytest.mark.parametrize("study", [STUDIES / "width_depth_data" / "study.py"], ids=named, indirect=True)
+def test_width_depth_and_data_finds_the_block_of_the_deep_network_alone(study: tuple[Path, Path]) -> None:
+    lines = (study[1] / "tables.md").read_text(encoding="utf-8").splitlines()
     verdicts = {line.split("|")[1].strip(): line.split("|")[3].strip() for line in lines if line.startswith("| d")}
     assert verdicts == {"d14 w1 n250 s0": "none", "d14 w1 n500 s0": "none", "d56 w1 n500 s1": "strong"}
-    assert {path.name for path in tmp_path.iterdir()} == {"tables.md", "heatmaps.png", "dominant.png"}
 
 
 def test_kept_weights_are_small() -> None:
