@@ -24,6 +24,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "formulas",
     "made_pages",
+    "gallery",
 ]
 exclude_patterns = ["_build", "extension", "tutorial", "made/tutorial/sg_execution_times.rst"]
 nitpicky = False
@@ -75,4 +76,4 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "made/gallery": []}

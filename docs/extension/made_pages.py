@@ -137,12 +137,12 @@ def pictures_page() -> str:
     for kind, found in KINDS.items():
         call = ", ".join([repr(kind), *map(repr, where[found.of])]).replace("'", '"')
         parts.append(f"## {kind}\n")
-        parts.append(f"{_purpose(plots, kind)}\n\n```python\ncomparison.plot({call})\n```\n")
+        parts.append(f"{purpose(plots, kind)}\n\n```python\ncomparison.plot({call})\n```\n")
         parts.append(f"![{kind} of the sample networks](pictures/{kind}.png)\n")
     return "\n".join(parts)
 
 
-def _purpose(plots: Any, kind: str) -> str:
+def purpose(plots: Any, kind: str) -> str:
     """The first paragraph of what draws a kind."""
     import importlib
     import inspect
