@@ -75,6 +75,7 @@ class GroupCertainty(Result):
         difference: of the mean accuracies.
         seeds: models in either group.
         power: of both figures.
+        margin: a difference of so much or less counts as none.
     """
 
     verdict: str
@@ -83,8 +84,11 @@ class GroupCertainty(Result):
     difference: float
     seeds: tuple[int, int]
     power: float = POWER
+    margin: float = EQUIVALENT
 
     def __repr__(self) -> str:
+        if self.verdict == "equivalent":
+            return f"equivalent: the interval lies within {self.margin:.2g} of no difference"
         if math.isnan(self.detectable):
             return f"{self.verdict}: all models of a group have the same accuracy, so that nothing can be told"
         seen = (
@@ -125,7 +129,11 @@ def certainty_of(only_a: int, only_b: int, n: int, interval: tuple[float, float]
 
 
 def of_groups(
-    accuracies: tuple[Floats, Floats], interval: tuple[float, float], p: float, alpha: float
+    accuracies: tuple[Floats, Floats],
+    interval: tuple[float, float],
+    p: float,
+    alpha: float,
+    margin: float = EQUIVALENT,
 ) -> GroupCertainty:
     """What the accuracies of two groups of models tell, and how many models would tell more.
 
@@ -134,6 +142,7 @@ def of_groups(
         interval: Welch's, of the difference.
         p: of Welch's test; NaN where neither group varies.
         alpha: of the test.
+        margin: a difference of so much or less counts as none.
 
     Source: Jan & Shieh 2011 for the power of Welch's test.
     """
@@ -141,11 +150,12 @@ def of_groups(
     seeds = len(accuracies[0]), len(accuracies[1])
     difference = float(accuracies[0].mean() - accuracies[1].mean())
     return GroupCertainty(
-        _verdict(p <= alpha, interval),
+        _verdict(p <= alpha, interval, margin),
         detectable_by_welch(variances, seeds, POWER, alpha),
         seeds_needed(difference, variances, POWER, alpha),
         difference,
         seeds,
+        margin=margin,
     )
 
 
@@ -154,10 +164,10 @@ def _variance(accuracies: Floats) -> float:
     return float(accuracies.var(ddof=1)) if np.ptp(accuracies) > 0 else 0.0
 
 
-def _verdict(found: bool, interval: tuple[float, float]) -> str:
+def _verdict(found: bool, interval: tuple[float, float], margin: float = EQUIVALENT) -> str:
     if found:
         return "different"
-    return "equivalent" if interval[0] >= -EQUIVALENT and interval[1] <= EQUIVALENT else "inconclusive"
+    return "equivalent" if interval[0] >= -margin and interval[1] <= margin else "inconclusive"
 
 
 def _percent(share: float) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cka_plugin import tables
-from cka_plugin.analysis.errors.certainty import GroupCertainty, of_groups
+from cka_plugin.analysis.errors.certainty import EQUIVALENT, GroupCertainty, of_groups
 from cka_plugin.analysis.statistics.class_share import ClassShare
 from cka_plugin.analysis.statistics.permutation import PermutationTest
 
@@ -133,6 +133,7 @@ class GroupComparison(tables.Result):
         alpha: of every decision.
         correction: of the p values over classes.
         notes: what a reader should know, such as labels that no class of a head means.
+        margin: a difference of mean accuracies of so much or less counts as none.
     """
 
     names: tuple[str, str]
@@ -155,6 +156,7 @@ class GroupComparison(tables.Result):
     alpha: float
     correction: str
     notes: list[str] = field(default_factory=list)
+    margin: float = EQUIVALENT
 
     @property
     def v_squared(self) -> float:
@@ -165,7 +167,7 @@ class GroupComparison(tables.Result):
     def certainty(self) -> GroupCertainty:
         """Whether the mean accuracies are `different`, `equivalent` or that is `inconclusive`, and what settles it."""
         row = self.overall
-        return of_groups((self.accuracies_a, self.accuracies_b), (row.low, row.high), row.p, self.alpha)
+        return of_groups((self.accuracies_a, self.accuracies_b), (row.low, row.high), row.p, self.alpha, self.margin)
 
     @property
     def verdict(self) -> str:

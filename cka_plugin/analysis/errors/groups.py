@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cka_plugin.analysis.errors.certainty import EQUIVALENT
 from cka_plugin.analysis.errors.group_result import GroupClass, GroupComparison
 from cka_plugin.analysis.errors.heads import align
 from cka_plugin.analysis.errors.mapping import class_index
@@ -24,6 +25,7 @@ from cka_plugin.analysis.errors.predictions import as_array
 from cka_plugin.analysis.errors.seed_noise import gated, held_out, seed_control
 from cka_plugin.analysis.statistics.class_share import class_share
 from cka_plugin.analysis.statistics.corrections import Decisions, correct
+from cka_plugin.analysis.statistics.intervals import check_fraction
 from cka_plugin.analysis.statistics.model_groups import gap_test
 from cka_plugin.analysis.statistics.welch import WELCH_UNDEFINED, welch
 
@@ -42,6 +44,7 @@ def compare_groups(
     correction: str = "benjamini-hochberg",
     level: float = 0.95,
     alpha: float = 0.05,
+    margin: float = EQUIVALENT,
     permutations: int = 9999,
     splits: int = 200,
     seed: int = 0,
@@ -67,6 +70,8 @@ def compare_groups(
             Classes whose test is undefined stay in the family.
         level: of the intervals.
         alpha: of every decision.
+        margin: a difference of mean accuracies of so much or less counts as none: the groups are `equivalent` where
+            Welch's interval lies within it. Seeds of small networks vary by more than the default of 0.01.
         permutations: relabellings of the models to look at, all of them where there are no more.
         splits: random halves of the seeds to average over in the control.
         seed: of permutations, splits and the held-out half.
@@ -89,6 +94,7 @@ def compare_groups(
         True
     """
     decisions = Decisions(correction, level, alpha)
+    check_fraction(margin, "margin")
     if len(names) != 2 or names[0] == names[1]:
         raise ValueError(f"names {names!r}: expected two different names")
     name_a, name_b = str(names[0]), str(names[1])
@@ -149,6 +155,7 @@ def compare_groups(
         level=level,
         alpha=alpha,
         correction=correction,
+        margin=margin,
         notes=[*outside_notes((name_a, name_b), outside, classified.other), *notes],
     )
 

@@ -12,17 +12,20 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import LRScheduler
 
 sys.path.insert(0, str(Path(__file__).parent))
 from crops import crops
 from networks import PlainReLU, ResNet
 
 from cka_plugin import sample
+from cka_plugin.sample.zoo import build_small_vit
 
 BATCH = 128
 
@@ -31,7 +34,7 @@ BATCH = 128
 class Settings:
     """One network: what it is, and what it is trained on."""
 
-    kind: str = "residual"  # residual, plain (without shortcuts), mlp
+    kind: str = "residual"  # residual, plain (without shortcuts), mlp, vit
     depth: int = 14
     width: int = 1
     data: str = "crops"  # crops or digits
@@ -60,6 +63,14 @@ def build(settings: Settings) -> nn.Module:
     """The network, untrained."""
     torch.manual_seed(settings.seed)
     classes = 14 if settings.data == "crops" else 10
+    if settings.kind == "vit":
+        arguments = {
+            "img_size": settings.size,
+            "patch_size": 4,
+            "embed_dim": 64 * settings.width,
+            "depth": settings.depth,
+        }
+        return build_small_vit({**arguments, "num_heads": 4, "mlp_ratio": 2, "num_classes": classes}, {})
     if settings.kind == "mlp":
         return PlainReLU(settings.depth, 256 * settings.width, 3 * settings.size**2, classes)
     return ResNet(settings.depth, settings.width, classes, settings.kind == "residual")
@@ -82,16 +93,29 @@ def augmented(x: torch.Tensor, generator: torch.Generator, flips: bool) -> torch
     return torch.where(mirrored[:, None, None, None], x.flip(3), x) if flips else x
 
 
+def optimiser_of(settings: Settings, net: nn.Module, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler, float]:
+    """The optimiser, the schedule of its rate (the Transformer's moves at every step) and where gradients are clipped.
+
+    SGD with momentum 0.9 and a rate of 0.1 (mlp: 0.01) by a cosine over the epochs; the Transformer takes AdamW and a
+    one-cycle rate.
+    """
+    if settings.kind == "vit":
+        adam = torch.optim.AdamW(net.parameters(), 1e-3, weight_decay=0.05)
+        return adam, torch.optim.lr_scheduler.OneCycleLR(adam, 1e-3, settings.epochs * steps, pct_start=0.15), 1.0
+    rate = 0.1 if settings.kind != "mlp" else 0.01
+    sgd = torch.optim.SGD(net.parameters(), rate, momentum=0.9, weight_decay=1e-4, nesterov=True)
+    return sgd, torch.optim.lr_scheduler.CosineAnnealingLR(sgd, settings.epochs), 5.0
+
+
 def train(settings: Settings, folder: Path) -> None:
-    """Train one network unless it is there: SGD with momentum 0.9, rate 0.1 by a cosine, batches of 128."""
+    """Train one network unless it is there, in batches of 128 (the Transformer: 64)."""
     done = folder / f"{settings.name}.json"
     if done.exists():
         return
-    net = build(settings)
+    net, vit = build(settings), settings.kind == "vit"
+    batch = 64 if vit else BATCH
     x, y = examples(settings, "train", settings.n_train)
-    rate = 0.1 if settings.kind != "mlp" else 0.01
-    optimiser = torch.optim.SGD(net.parameters(), rate, momentum=0.9, weight_decay=1e-4, nesterov=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
+    optimiser, schedule, clip = optimiser_of(settings, net, -(-len(x) // batch))
     generator = torch.Generator().manual_seed(settings.seed)
     kept, start, seconds = folder / f"{settings.name}.checkpoint.pt", 0, 0.0
     if kept.exists():
@@ -104,15 +128,20 @@ def train(settings: Settings, folder: Path) -> None:
     for epoch in range(start, settings.epochs):
         began = time.process_time()
         net.train()
-        for rows in torch.randperm(len(x), generator=generator).split(BATCH):
+        for rows in torch.randperm(len(x), generator=generator).split(batch):
             if len(rows) < 2:
                 continue
-            loss = functional.cross_entropy(net(augmented(x[rows], generator, settings.data == "crops")), y[rows])
+            inputs = augmented(x[rows], generator, settings.data == "crops")
+            with torch.autocast("cpu", torch.bfloat16, enabled=settings.width >= 8):  # takes half as long
+                loss = functional.cross_entropy(net(inputs), y[rows])
             optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+            nn.utils.clip_grad_norm_(net.parameters(), clip)
             optimiser.step()
-        schedule.step()
+            if vit:
+                schedule.step()
+        if not vit:
+            schedule.step()
         seconds += time.process_time() - began
         state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
         state |= {"generator": generator.get_state(), "epoch": epoch + 1, "seconds": seconds}
@@ -133,79 +162,54 @@ def accuracy(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
     return float(torch.cat([net(part).argmax(1) for part in x.split(BATCH)]).eq(y).float().mean())
 
 
-R = Settings
-STUDY = [
-    R(depth=8, n_train=2000, epochs=10),
-    R(depth=14, n_train=2000, epochs=10),
-    R(depth=38, n_train=2000, epochs=10),
-    R(kind="mlp", depth=16, n_train=1000, epochs=30),
-    R(depth=110, n_train=500, epochs=40),
-    R(depth=14, n_train=500, epochs=40),
-    R(kind="plain", depth=14, n_train=1000, epochs=20),
-    R(depth=14, width=8, n_train=1000, epochs=15, size=16),
-    R(depth=14, data="digits", n_train=1000, epochs=15),
-    R(depth=56, n_train=1000, epochs=40),
-    R(depth=20, n_train=1000, epochs=20),
-    R(depth=14, width=2, n_train=1000, epochs=15, size=16),
-    R(depth=14, width=4, n_train=1000, epochs=15, size=16),
-    R(depth=14, width=1, n_train=1000, epochs=15, size=16),
-    R(depth=38, data="digits", n_train=1000, epochs=15),
-    R(depth=38, n_train=500, epochs=40),
-    R(kind="mlp", depth=16, data="digits", n_train=1000, epochs=30),
-    R(kind="plain", depth=20, n_train=1000, epochs=20),
-    R(depth=8, n_train=250, epochs=60),
-    R(depth=14, width=8, n_train=250, epochs=30, size=16),
-    R(depth=110, data="digits", n_train=500, epochs=30),
-    R(depth=110, n_train=500, epochs=40, seed=1),
-    R(depth=14, n_train=2000, epochs=10, seed=1),
-    R(depth=38, n_train=2000, epochs=10, seed=1),
-    R(depth=56, n_train=1000, epochs=40, seed=1),
-    R(depth=56, n_train=4000, epochs=8),
-    R(depth=14, n_train=8000, epochs=6),
-    R(depth=110, n_train=2000, epochs=10),
-    R(kind="mlp", depth=16, n_train=1000, epochs=30, seed=1),
-    R(kind="mlp", depth=32, n_train=500, epochs=60),
-    R(kind="mlp", depth=16, width=4, n_train=250, epochs=60),
-    R(kind="mlp", depth=8, n_train=2000, epochs=20),
-    R(depth=110, n_train=250, epochs=30, size=16),
-    R(kind="plain", depth=14, n_train=250, epochs=60, size=16),
-    R(depth=56, n_train=500, epochs=30, size=16),
-    R(depth=38, n_train=250, epochs=60, size=16),
-    R(depth=56, width=2, n_train=250, epochs=30, size=16),
-    R(depth=38, n_train=4000, epochs=6, size=16),
-    R(kind="plain", depth=26, n_train=500, epochs=40, size=16),
-    R(depth=110, n_train=250, epochs=30, size=16, seed=1),
-    R(depth=56, n_train=500, epochs=30, size=16, seed=1),
-    R(kind="plain", depth=26, n_train=500, epochs=40, size=16, seed=1),
-    R(depth=56, width=2, n_train=250, epochs=30, size=16, seed=1),
-    R(kind="mlp", depth=32, n_train=500, epochs=60, seed=1),
-    R(depth=38, n_train=250, epochs=60, size=16, seed=1),
-    R(depth=20, n_train=2000, epochs=10, size=16),
-    R(depth=110, n_train=250, epochs=30, size=16, seed=2),
-    R(depth=56, n_train=500, epochs=30, size=16, seed=2),
-    R(depth=56, width=2, n_train=250, epochs=30, size=16, seed=2),
-    R(kind="plain", depth=20, n_train=250, epochs=60, size=16),
-    R(depth=38, n_train=4000, epochs=6, size=16, seed=1),
-    R(kind="plain", depth=26, n_train=500, epochs=40, size=16, seed=2),
-    R(depth=14, n_train=250, epochs=60, size=16),
-    R(kind="mlp", depth=16, width=4, n_train=250, epochs=60, seed=1),
-    R(depth=110, n_train=250, epochs=30, size=16, seed=3),
-    R(kind="plain", depth=26, n_train=500, epochs=40, size=16, seed=3),
-    R(depth=56, n_train=500, epochs=30, size=16, seed=3),
-    R(depth=56, width=2, n_train=250, epochs=30, size=16, seed=3),
-    R(depth=20, n_train=250, epochs=60, size=16),
-    R(depth=14, n_train=500, epochs=30, size=16),
-]
+def seeds(of: range, **settings: Any) -> list[Settings]:
+    """One setting with several seeds; residual networks on crops of 16 pixels unless told otherwise."""
+    return [Settings(**{"size": 16, **settings, "seed": seed}) for seed in of]
+
+
+FAMILIES = {
+    # Depth, as many steps each; the number of crops is chosen for about equal accuracy (fewer for shallow networks).
+    "depth": [
+        *seeds(range(5), depth=56, n_train=500, epochs=30),
+        *seeds(range(5), depth=14, n_train=200, epochs=75),
+        *seeds(range(5), depth=20, n_train=250, epochs=60),
+        *seeds(range(5), depth=38, n_train=350, epochs=43),
+        *seeds(range(3), depth=110, n_train=1000, epochs=15),
+    ],
+    "width": [
+        *seeds(range(3), depth=14, n_train=250, epochs=30),
+        *seeds(range(3), depth=14, width=2, n_train=250, epochs=30),
+        *seeds(range(3), depth=14, width=4, n_train=250, epochs=30),
+        *seeds(range(3), depth=14, width=8, n_train=250, epochs=30),
+    ],
+    "data": [
+        *seeds(range(3), depth=56, n_train=8000, epochs=2),
+        *seeds(range(3), depth=56, n_train=250, epochs=60),
+        *seeds(range(3), depth=56, n_train=2000, epochs=8),
+    ],
+    "errors": [
+        *seeds(range(8), depth=56, n_train=500, epochs=30),
+    ],
+    "digits": [
+        *seeds(range(3), depth=56, data="digits", n_train=500, epochs=30),
+        *seeds(range(3), depth=14, data="digits", n_train=500, epochs=30),
+    ],
+    "transformer": [
+        *seeds(range(5), kind="vit", depth=6, n_train=500, epochs=80),
+        *seeds(range(5), depth=14, n_train=500, epochs=30),
+    ],
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("names", nargs="*")
+    parser.add_argument("families", nargs="*", help=f"of {', '.join(FAMILIES)}; all by default")
     given = parser.parse_args()
+    torch.set_num_threads(1)
     given.out.mkdir(parents=True, exist_ok=True)
-    for settings in STUDY:
-        if not given.names or settings.name in given.names:
+    for family in given.families or FAMILIES:
+        for settings in FAMILIES[family]:
             train(settings, given.out)
             print((given.out / f"{settings.name}.json").read_text(encoding="utf-8"), flush=True)
 

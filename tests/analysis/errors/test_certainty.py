@@ -74,7 +74,7 @@ def test_it_goes_into_json_with_the_classes_that_are_too_small() -> None:
     assert "; too few examples to tell of 1>" in repr(found)
 
 
-def groups(gap: float, seeds: int, spread: float = 0.02, n: int = 2000) -> GroupComparison:
+def groups(gap: float, seeds: int, spread: float = 0.02, n: int = 2000, margin: float = 0.01) -> GroupComparison:
     """Seeds of two architectures whose accuracies differ by about `gap`."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, n)
@@ -82,7 +82,7 @@ def groups(gap: float, seeds: int, spread: float = 0.02, n: int = 2000) -> Group
     def predicted(accuracy: float) -> list[np.ndarray]:
         return [np.where(rng.random(n) < rng.normal(accuracy, spread), labels, 1 - labels) for _ in range(seeds)]
 
-    return compare_groups(predicted(0.8 + gap), predicted(0.8), labels, splits=5)
+    return compare_groups(predicted(0.8 + gap), predicted(0.8), labels, splits=5, margin=margin)
 
 
 def test_groups_of_models_admit_not_knowing_too() -> None:
@@ -95,6 +95,17 @@ def test_groups_of_models_admit_not_knowing_too() -> None:
     assert json.loads(json.dumps(few.to_dict(), allow_nan=False))["certainty"]["needed"] == found.needed
     assert groups(0.2, 4).verdict == "different"
     assert groups(0.0, 8, spread=0.0, n=20_000).verdict == "equivalent"
+
+
+def test_groups_are_equivalent_within_the_margin_that_is_given() -> None:
+    narrow, wide = groups(0.0, 8), groups(0.0, 8, margin=0.05)
+    assert narrow.overall.high - narrow.overall.low > 2 * narrow.margin
+    assert narrow.verdict == "inconclusive"
+    assert wide.verdict == "equivalent"
+    assert repr(wide.certainty) == "equivalent: the interval lies within 0.05 of no difference"
+    assert groups(0.2, 4, margin=0.05).verdict == "different"
+    with pytest.raises(ValueError, match=r"margin -0\.05: expected a number between 0 and 1"):
+        groups(0.0, 4, margin=-0.05)
 
 
 def test_groups_that_do_not_vary_tell_nothing() -> None:
