@@ -13,6 +13,7 @@ from .analysis.probes import Probes as Probes
 from .calls import compare as compare
 from .calls import load as load
 from .calls import represent as represent
+from .calls import represent_all as represent_all
 from .comparison import Comparison as Comparison
 from .core.similarity import cka as cka
 from .experiments.ablate import ablate as ablate

@@ -1,19 +1,22 @@
-"""The one-line calls: `compare`, `represent`, `load`."""
+"""The one-line calls: `compare`, `represent`, `represent_all`, `load`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from cka_plugin.comparison import KIND, Comparison
 from cka_plugin.engine.beside import with_inputs
 from cka_plugin.engine.over_data import over_data
 from cka_plugin.models import names as models
+from cka_plugin.models.names import named
 from cka_plugin.options import Options
 from cka_plugin.report.page.call import call_of
 from cka_plugin.representation import Representation, files
 from cka_plugin.warnings import warn
+from cka_plugin.zoo.run import run_zoo
 
 
 def compare(
@@ -216,6 +219,88 @@ def represent(
     if models.is_saved(chosen[0][1]):
         return models.saved(*chosen[0], options)
     return over_data(chosen, data, options, like)[0]
+
+
+def represent_all(
+    models: Any,
+    data: Any = None,
+    folder: str | os.PathLike[str] | None = None,
+    executor: Any = None,
+    *,
+    on_failure: str = "raise",
+    labels: Any = None,
+    granularity: str = "block",
+    batch_size: int | None = None,
+    max_examples: int | None = None,
+    passes: int = 1,
+    pooling: str = "auto",
+    kernel: str = "linear",
+    bandwidth: float = 0.5,
+    estimator: str = "unbiased",
+    device: str = "auto",
+    precision: str = "float32",
+    pretrained: bool = True,
+    transforms: Any = None,
+    max_length: int | None = None,
+    forward: Any = None,
+    inputs: Any = None,
+    label_key: str | int | None = None,
+    repeats: str = "warn",
+    on_error: str = "raise",
+    max_memory: int | float | str = "auto",
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    checkpoint: Mapping[str, str] | str | None = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+    layers: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
+    part: str | Mapping[str, str] | None = None,
+    levels: bool = False,
+) -> list[Path]:
+    """Run a zoo of models over the same data, each by a worker of any executor; `compare(folder)` compares them.
+
+    One file a model is written, whole or not at all, and `manifest.json` beside them: what was asked for each model and
+    what came of it. The same call again runs only the models that are missing or have failed, and those whose weights,
+    data or options have changed; the manifest has for each why it was run. To see whether its weights have changed a
+    model is built again, but not run.
+
+    A model that fails is listed in the manifest with its error, and the others go on. Within a process models run one
+    at a time. Where a worker may choose among several CUDA devices (`device="auto"`) it takes one that no other worker
+    of the machine uses, so one worker a device is best.
+
+    Args:
+        models: a list of names, paths, `python:` builders, modules, or functions without arguments that make a module
+            (the executor must be able to send them); or a mapping that names them.
+        data: as for `compare`, like all options not named here. Every worker reads them: give a path that all see, or
+            what the executor can send.
+        folder: for the files and the manifest; made where it does not exist. All workers must see it.
+        executor: anything with `submit(function, *arguments).result()`: a pool of `concurrent.futures`, Dask's
+            `client.get_executor()`, submitit's `AutoExecutor`, loky, `mpi4py.futures`, ipyparallel. None: one model
+            after the other in this process.
+        on_failure: `raise` an error that names the models that failed, once all others are done, or `warn`.
+
+    Returns:
+        The files, in the order of the models; those of models that failed are left out.
+
+    Raises:
+        ValueError, TypeError, OSError: options, models or data that cannot be used; before anything runs.
+        RuntimeError: models failed; the message names them, and the others are done.
+
+    Example:
+        >>> import tempfile, torch, cka_plugin as cka
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as executor:
+        ...     names = ["sample:narrow", "sample:wide"]
+        ...     files = cka.represent_all(names, "sample:digits", folder, executor, max_examples=64, progress=False)
+        ...     [path.name for path in files], cka.compare(folder).names
+        (['narrow.safetensors', 'wide.safetensors'], ['narrow', 'wide'])
+    """
+    options = Options.of(locals())
+    if folder is None:
+        raise ValueError("represent_all needs a folder for the files: folder='zoo/'")
+    chosen = named([models], part, functions=True)
+    options.check_names(name for name, _ in chosen)
+    return run_zoo(chosen, data, Path(folder), executor, options, on_failure)
 
 
 def load(path: str | os.PathLike[str]) -> Representation | Comparison:

@@ -373,6 +373,7 @@ _MEMBERS = ("forward", "inputs", "label_key")
 TAKES: dict[str, tuple[str, ...]] = {
     "compare": tuple(name for name in NAMES if name != "shard"),
     "represent": tuple(name for name in NAMES if name != "match"),
+    "represent_all": tuple(name for name in NAMES if name not in ("match", "shard")),
     "layers": ("granularity", "checkpoint", "model_kwargs", "layers", "part"),
     "probe": ("labels", *_MODEL, *_RUN, *_MEMBERS, "batch_size", "max_examples", "seed", "progress"),
     "ablate": ("labels", "layers", *_RUN, *_MEMBERS, "batch_size", "max_examples", "seed", "progress"),

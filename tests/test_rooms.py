@@ -21,7 +21,7 @@ FLOORS: list[list[str]] = [
     ["calls", "compare_files", "distributed"],
     ["comparison"],
     ["report", "export"],
-    ["experiments"],
+    ["experiments", "zoo"],
     ["engine"],
     ["models"],
     ["analysis"],
@@ -51,6 +51,7 @@ FLOORS: list[list[str]] = [
     ["sample"],
     ["notebook"],
     ["tables"],
+    ["executors"],
     ["warnings"],
     ["wording", "version"],
 ]

@@ -14,17 +14,22 @@ from cka_plugin.models.selection import fitting, no_such_layers
 from cka_plugin.options import Options
 from cka_plugin.representation import Representation
 from cka_plugin.representation import is_saved as is_saved_file
+from cka_plugin.representation.folder import failed_in, files_in, is_folder_of_saved
+from cka_plugin.warnings import warn
+from cka_plugin.wording import listed
 
 
-def named(models: Sequence[Any], part: Any = None) -> list[tuple[str, Any]]:
+def named(models: Sequence[Any], part: Any = None, functions: bool = False) -> list[tuple[str, Any]]:
     """Every model that was given, with a unique name.
 
     Mappings give names, other models have their own; of two that would have the same, names and folders are told apart
-    by what differs in what was written, and anything else by a number. A saved comparison stands for its models.
+    by what differs in what was written, and anything else by a number. A saved comparison stands for its models, and so
+    does a folder of saved representations.
 
     Args:
         models: as given.
         part: where only a part of each model is compared, any object may hold it.
+        functions: a function that makes a model is taken too.
 
     Raises:
         TypeError: something that is no model.
@@ -38,7 +43,8 @@ def named(models: Sequence[Any], part: Any = None) -> list[tuple[str, Any]]:
     if not given:
         raise ValueError("no models given: expected names, modules or saved representations")
     for name, model in given:
-        if part is None and not isinstance(model, str | os.PathLike | nn.Module | Representation):
+        known = isinstance(model, str | os.PathLike | nn.Module | Representation)
+        if not (known or part is not None or (functions and callable(model))):
             raise TypeError(
                 f"{name}: a model is a name, an nn.Module, a Representation or a path; given {type(model).__name__}"
                 + (" (data goes in as data=...)" if hasattr(model, "__iter__") else "")
@@ -60,6 +66,10 @@ def _each(models: Sequence[Any]) -> list[tuple[str | None, Any]]:
             found += [(str(name), value) for name, value in model.items()]
         elif isinstance(model, list | tuple):
             found += _each(model)
+        elif isinstance(model, str | os.PathLike) and is_folder_of_saved(model):
+            found += files_in(model)
+            if failed := failed_in(model):
+                warn(f"{len(failed)} models of {model} have failed, and are left out: {listed(list(failed))}")
         elif isinstance(model, str | os.PathLike) and is_saved_file(model):
             found += [(None, representation) for representation in Representation.all_of_file(model)]
         else:
@@ -114,6 +124,8 @@ def own_name(model: Any) -> str:
     if isinstance(model, nn.Module):
         inner, _ = adapters.unwrap(model)
         return type(inner).__name__
+    if callable(model):
+        return str(getattr(getattr(model, "func", model), "__name__", type(model).__name__))
     return type(model).__name__
 
 
