@@ -5,18 +5,24 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 from typer.testing import CliRunner
 
 import cka_plugin as cka
+from cka_plugin import sample
 from cka_plugin.adapters import known
 from cka_plugin.analysis.measures import registry
 from cka_plugin.cli.app import FILES, app
 from tests.support import ROOT
+from tests.support.nets import ConvNet, images
 
 pytest_plugins = ["pytester"]
 
@@ -26,7 +32,7 @@ PAGES = {
     for path in sorted(DOCS.rglob("*.md"))
     if not {"made", "_build"} & set(path.relative_to(DOCS).parts)
 }
-RUN_ELSEWHERE = {"index.md"}  # the README's first sample, which tests/test_readme.py runs
+RUN_ELSEWHERE = {"index.md"}  # as howto/timm.md
 SAMPLES = {
     name: samples
     for name, text in PAGES.items()
@@ -35,18 +41,25 @@ SAMPLES = {
 
 
 # Pretrained models by their names need a network: small ones stand for them.
-INSTEAD = {'"resnet50"': '"sample:narrow"', '"vit_base_patch16_224"': '"sample:vit"'}
+INSTEAD = {
+    '"resnet50"': '"sample:narrow"',
+    '"vit_base_patch16_224"': '"sample:vit"',
+    '"hf:bert-base-uncased"': '"./bert-a"',
+    '"hf:roberta-base"': '"./bert-b"',
+    '"timm:vit_small_patch16_224"': '"sample:deep"',
+}
 
 
-def photos(folder: Path) -> None:
+def photos(folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     for number in range(32):
         path = folder / "photos" / f"class{number % 2}" / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(path)
+    return {}
 
 
-def texts_and_models(folder: Path) -> None:
+def texts_and_models(folder: Path) -> dict[str, Any]:
     pytest.importorskip("transformers")
     from tests.support.small_transformers import bert, built, word_tokenizer
 
@@ -54,10 +67,58 @@ def texts_and_models(folder: Path) -> None:
         for part in (built(bert(), seed=seed), word_tokenizer()):
             part.save_pretrained(folder / name)
     (folder / "sentences.txt").write_text("".join(f"the cat sat on the mat {n}\n" for n in range(16)), "utf-8")
+    return {}
+
+
+def models_of_any_kind(folder: Path) -> dict[str, Any]:
+    hf, datasets = pytest.importorskip("transformers"), pytest.importorskip("datasets")
+    from tests.support.small_transformers import built
+
+    photos(folder), texts_and_models(folder)
+    vit = hf.ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8)
+    for part in (built(vit), hf.ViTImageProcessor(size={"height": 32, "width": 32})):
+        part.save_pretrained(folder / "my-vit-folder")
+    pictures = [Image.open(path) for path in sorted((folder / "photos").rglob("*.png"))]
+    return {
+        "teacher": ConvNet(seed=0),
+        "student": ConvNet(seed=1),
+        "model": sample.model("narrow"),
+        "new_model": sample.model("wide"),
+        "test_loader": DataLoader(TensorDataset(images(32), torch.arange(32) % 5), batch_size=16),
+        "hf_dataset": datasets.Dataset.from_dict({"image": pictures}),
+        "x": np.random.default_rng(0).normal(size=(20, 3)),
+        "y": np.random.default_rng(1).normal(size=(20, 5)),
+    }
+
+
+def examples_by_names(folder: Path) -> dict[str, Any]:
+    made = images(32)
+    rows = [{"left": x, "right": x, "image": x, "mask": x, "species": n % 4} for n, x in enumerate(made)]
+    return {"model": TwoEyed(), "loader": DataLoader(rows, batch_size=16)}
+
+
+class TwoEyed(nn.Module):
+    """Takes two pictures, and can encode one with a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.eye, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 4)
+
+    def encode(self, image: Tensor, mask: Tensor) -> Tensor:
+        return self(image * mask, image)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return self.head((self.eye(left) + self.eye(right)).mean((2, 3)))
 
 
 # What a page names besides what it makes
-GIVEN = {"howto/timm.md": photos, "howto/texts.md": texts_and_models, "howto/long_texts.md": texts_and_models}
+GIVEN = {
+    "reference/models.md": models_of_any_kind,
+    "reference/data.md": examples_by_names,
+    "howto/timm.md": photos,
+    "howto/texts.md": texts_and_models,
+    "howto/long_texts.md": texts_and_models,
+}
 NEEDS = {"howto/training.md": ["transformers", "lightning"]}
 
 
@@ -67,15 +128,14 @@ def test_the_samples_of_a_page_run_one_after_the_other(
 ) -> None:
     for package in NEEDS.get(page, ()):
         pytest.importorskip(package)
-    GIVEN.get(page, lambda folder: None)(tmp_path)
+    names = {"__name__": "sample", **GIVEN.get(page, lambda folder: {})(tmp_path)}
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "sample"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cka.CKAWarning)  # so few examples
-        for number, sample in enumerate(SAMPLES[page], start=1):
+        for number, text in enumerate(SAMPLES[page], start=1):
             for named, small in INSTEAD.items():
-                sample = sample.replace(named, small)
-            exec(compile(sample, f"{page}, sample {number}", "exec"), names)
+                text = text.replace(named, small)
+            exec(compile(text, f"{page}, sample {number}", "exec"), names)
 
 
 @pytest.fixture(autouse=True)

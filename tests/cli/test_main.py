@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import cka_plugin as cka
-from tests.support import ROOT
 
 SMALL = ("--data", "sample:digits", "--max-examples", "160", "--batch-size", "20", "-q")
 
@@ -125,9 +123,6 @@ def test_the_demo_on_crops_fits_one_screen_and_says_where_the_block_is(command, 
     assert "of immunohistochemistry (9)" in out
     assert "shallow and deep: different" in out
     assert len(list((tmp_path / "out").iterdir())) == 8  # the page, all pairs, and each of 6
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    quoted = readme[readme.index("    Block structure:") : readme.index("`demo --sample digits`")].rstrip()
-    assert textwrap.dedent(quoted) in out
 
 
 def test_an_unknown_sample_of_the_demo_is_named_with_those_there_are(command, tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ def _sentence(block: Block, network: Judged, doubts: Sequence[str]) -> str:
         return text
     count, left = block.components_to_dissolve, block.contrast_without_shared_component
     if count == 1 and left <= MAX_CONTRAST_LEFT * block.contrast:
-        return f"{text}; once the one they share is taken out of all layers, CKA drops by only {left:.2f} at the ends"
+        drop = f"CKA drops by only {left:.2f} at the ends" if left > 0 else "CKA no longer drops at the ends"
+        return f"{text}; once the one they share is taken out of all layers, {drop}"
     taken = "one component that they share is" if count == 1 else f"{count} components that they share are"
     return f"{text}; once {taken} taken out of all layers, the drop or the mean is at most half of what it was"
