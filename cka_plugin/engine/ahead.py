@@ -7,8 +7,10 @@ transform, a loader that shuffles) stays in the main thread, so that the same se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from cka_plugin.warnings import Told, kept_warnings, warn
 
 T = TypeVar("T")
 _END = object()
@@ -17,7 +19,8 @@ _END = object()
 def read_ahead(items: Iterator[T], prepare: Callable[[T], object] = lambda item: None) -> Iterator[T]:
     """The same items in the same order, each made, and `prepare`d, while the one before it is in use.
 
-    What making an item raises is raised where it would have been without a thread: after the items before it.
+    What making an item raises is raised where it would have been without a thread: after the items before it. What it
+    warns of is told with it, at the user's line.
 
     Args:
         items: an iterator, which no other thread uses meanwhile. One item more than in use is in memory.
@@ -28,14 +31,25 @@ def read_ahead(items: Iterator[T], prepare: Callable[[T], object] = lambda item:
         [1, 2, 3]
     """
 
-    def following() -> object:
-        item = next(items, _END)
-        if item is not _END:
-            prepare(item)  # type: ignore[arg-type]
-        return item
+    def following() -> tuple[object, BaseException | None, Told]:
+        with kept_warnings() as told:
+            try:
+                item = next(items, _END)
+                if item is not _END:
+                    prepare(item)  # type: ignore[arg-type]
+            except BaseException as error:
+                return _END, error, told
+        return item, None, told
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="cka-plugin-read") as thread:
-        waiting: Future[object] = thread.submit(following)
-        while (item := waiting.result()) is not _END:
+        waiting = thread.submit(following)
+        while True:
+            item, error, told = waiting.result()
+            for message, category in told:
+                warn(message, category)
+            if error is not None:
+                raise error
+            if item is _END:
+                return
             waiting = thread.submit(following)
             yield item  # type: ignore[misc]

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 import cka_plugin as cka
 from cka_plugin.engine.ahead import read_ahead
+from cka_plugin.warnings import warn
 
 
 def test_the_next_item_is_made_while_one_is_in_use() -> None:
@@ -42,6 +43,24 @@ def test_an_error_comes_after_the_items_before_it() -> None:
     assert next(reading) == 1
     with pytest.raises(ValueError, match=r"photo\.png"):
         next(reading)
+
+
+def test_a_warning_of_reading_points_at_the_users_line() -> None:
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    data = torch.arange(32.0).reshape(8, 4).repeat(2, 1)  # every example comes twice
+    with pytest.warns(cka.CKAWarning, match="repeat the content") as told:
+        cka.compare({"net": net}, data=data, batch_size=8, granularity="module", progress=False)
+    assert [warning.filename for warning in told] == [__file__]
+
+
+def test_what_is_warned_of_before_an_error_is_told() -> None:
+    def items():
+        warn("photo.png is grey")
+        raise ValueError("photo.png cannot be read")
+        yield
+
+    with pytest.warns(cka.CKAWarning, match="grey"), pytest.raises(ValueError, match="cannot be read"):
+        next(read_ahead(items()))
 
 
 def test_leaving_early_ends_the_thread() -> None:
