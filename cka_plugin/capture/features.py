@@ -66,7 +66,8 @@ class Features:
     def _mask(self, layer: Layer, taken: Taken) -> Tensor | None:
         x, lengths = taken.x, taken.found.lengths
         if lengths is not None and self.pooling in OVER_PLACES:
-            return torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None]
+            lengths = lengths.to(x.device, non_blocking=x.device.type != "cpu")
+            return torch.arange(x.shape[1], device=x.device) < lengths[:, None]
         if x.ndim == 3 and self.pooling != "flatten":
             return self.adapter.mask(self.model, layer, self.inputs, x.shape[1])
         if x.ndim == 4 and taken.reading.gathers and self.pooling != "flatten":

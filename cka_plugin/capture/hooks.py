@@ -20,18 +20,18 @@ from torch import Tensor, nn
 
 from cka_plugin.adapters.base import Adapter, Inputs, Layer
 from cka_plugin.adapters.modules import module_at
-from cka_plugin.capture.captured import Captured, to_host
+from cka_plugin.capture.captured import Captured, HostCopy
 from cka_plugin.capture.direct import DirectCalls
 from cka_plugin.capture.features import Features
 from cka_plugin.capture.firing import CaptureError, settled
-from cka_plugin.capture.inputs import describe_inputs, hint, own_copy, to_device
+from cka_plugin.capture.inputs import describe_inputs, hint_of, own_copy, to_device
 from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
 from cka_plugin.capture.orders import doubled, exchanged, reordered
 from cka_plugin.capture.packed_weights import weights_packed
 from cka_plugin.capture.pooling import UnknownPlaces
 from cka_plugin.capture.remarks import Remarks
 from cka_plugin.capture.rows import OUTPUT, Rows, Slot, Taken
-from cka_plugin.core import GramPacker, similarities
+from cka_plugin.core import GramPacker, careful_similarities, products_in_doubt, similarities
 from cka_plugin.lending.loan import Loan, lent
 from cka_plugin.lending.running import device_of, evaluating, hooks_seen, no_gradients
 from cka_plugin.options import Options
@@ -111,6 +111,7 @@ class Capture:
         self._pooled = Features(model, adapter, options.pooling)
         self._widths: dict[Slot, int] = {}  # features of each layer
         self._complex: set[Slot] = set()
+        self._careful: set[Slot] = set()  # whose Gram matrices are not made in doubt
         self._remarks = Remarks(watched.name, self.candidates)
         self._n = 0
         self._running = False
@@ -160,6 +161,10 @@ class Capture:
         Raises:
             RuntimeError: the model failed (with its name and the shapes given), or its layers did not fire as listed.
         """
+        return self.begin(inputs, n, minibatch).captured()
+
+    def begin(self, inputs: Inputs, n: int, minibatch: int = 0) -> Begun:
+        """As `run`, but where the device works by itself this does not wait for it: `Begun.captured` does."""
         self._n, self._running, self._minibatch = n, True, minibatch
         try:
             given = to_device(inputs, self.device)
@@ -169,19 +174,23 @@ class Capture:
             if self._loan.drew and not self._loan.identified:
                 self._loan.identify()
                 logits = self._read(given)
-            captured = self._collect(logits)
+            return self._collect(logits, given)
         except CaptureError:
             raise
         except Exception as error:
             raise RuntimeError(
                 f"{self.name} failed on a minibatch of {describe_inputs(inputs)}: {type(error).__name__}: {error}"
-                f"{hint(inputs)}"
+                f"{hint_of(error, inputs)}"
             ) from error
         finally:
             self._forget()
             self._rows.over()
             self._pooled.inputs, self._running = (), False
-        return captured
+
+    def again(self, begun: Begun, slots: Collection[Slot]) -> Captured:
+        """The same minibatch with care for layers whose Gram matrices, made in doubt, turned out not to hold."""
+        self._careful |= set(slots)
+        return self.run(begun.given, begun.n, begun.minibatch)
 
     def _read_as_laid_out(self, given: Any) -> Tensor | None:
         """Run the model; with its weights as they were lent, where it does not bear that they lie otherwise."""
@@ -234,15 +243,20 @@ class Capture:
             known = bool(self._slots) and all(reading.settled for reading in self._rows.readings.values())
             with contextlib.nullcontext() if known else self._pooled.following():
                 output = self._forward(inputs)
+            logits = self._logits(output)
+            self._rows.look()
             if self._rows.wanted:
                 self._rows.random = AUTOCAST[self.precision] is not None or bool(drawn)
-            logits = self.adapter.logits(self.model, output)
-            if logits is None or self._rows.note(OUTPUT, logits, self._n):
-                return None
-            taken = self._rows.take(OUTPUT, logits, self._n)
-            if isinstance(taken, Taken) and taken.x.ndim == 2 and not taken.reading.gathers:
-                return taken.x
+            return logits
+
+    def _logits(self, output: Any) -> Tensor | None:
+        logits = self.adapter.logits(self.model, output)
+        if logits is None or self._rows.note(OUTPUT, logits, self._n):
             return None
+        taken = self._rows.take(OUTPUT, logits, self._n)
+        if isinstance(taken, Taken) and taken.x.ndim == 2 and not taken.reading.gathers:
+            return taken.x
+        return None
 
     def _forward(self, inputs: Any) -> Any:
         own = own_copy(inputs)
@@ -283,7 +297,7 @@ class Capture:
             self._calls[position] += 1
             activation = self.adapter.activation(self.model, layer, output)
             # The forward pass may have switched gradients on, or an autocast.
-            with self._loan.aside(), torch.no_grad(), torch.autocast(self._gram_device.type, enabled=False):
+            with self._loan.aside(), torch.no_grad(), _autocast(self._gram_device.type, None):
                 if self._rows.note(slot, activation, self._n):
                     return
                 taken = self._rows.take(slot, activation, self._n)
@@ -309,8 +323,14 @@ class Capture:
         self._widths[slot] = rows.shape[1]
         if taken.found.complex:
             self._complex.add(slot)
-        self._grams.add(*similarities(rows, self.kernel, self.bandwidth))
         self._fired.append(slot)
+        if looks_are_free(rows.device):
+            self._grams.add(*similarities(rows, self.kernel, self.bandwidth))
+        elif self.kernel != "linear" or slot in self._careful:
+            self._grams.add(*careful_similarities(rows, self.kernel, self.bandwidth))
+        else:
+            k, doubt = products_in_doubt(rows)
+            self._grams.add(k, torch.zeros((), dtype=torch.int32, device=k.device), doubt)
 
     def _unreadable(self, slot: Slot, layer: Layer, why: str) -> None:
         """A layer whose rows cannot be told: left out from the first minibatch on, or NaN if it was there before."""
@@ -340,8 +360,8 @@ class Capture:
         for slot in extra:
             self._remarks.late(slot)
 
-    def _collect(self, logits: Tensor | None) -> Captured:
-        """What the hooks kept, in the order of the layers, on the host."""
+    def _collect(self, logits: Tensor | None, given: Any) -> Begun:
+        """What the hooks kept, in the order of the layers, on its way to the host."""
         if not self._slots:
             if not self._fired and any(slot != OUTPUT for slot in self._rows.left_out):
                 self._remarks.left_out(self._rows.left_out)
@@ -354,19 +374,69 @@ class Capture:
         self._agree()
         order = {slot: place for place, slot in enumerate(self._fired)}
         places = [order[slot] for slot in self._slots]
-        made = to_host([*self._grams.finish(places), *([] if logits is None else [logits])])
-        return Captured(
-            made[0],
-            made[1],
-            made[2].astype(np.int64),
-            None if logits is None else made[3],
+        *packed, doubted = self._grams.finish_in_doubt(places)
+        return Begun(
+            self,
+            given,
+            self._n,
+            self._minibatch,
+            HostCopy([*packed, doubted, *([] if logits is None else [logits])]),
             [self._features[place] for place in places] if self.features else None,
-            self.rows,
             max((self._widths.get(slot, 0) for slot in self._slots), default=0),
         )
 
+    @property
+    def slots(self) -> list[Slot]:
+        """Which candidate, and which of its calls, each layer is."""
+        return self._slots
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A minibatch that the model has been given, and whose results may still be on their way.
+
+    Attributes:
+        of: whose it is.
+        given: the inputs, on the model's device.
+        n: how many examples they hold.
+        minibatch: its number.
+        copy: the results.
+        features: of each layer, where they were asked for.
+        width: the largest number of features of a layer.
+    """
+
+    of: Capture
+    given: Any
+    n: int
+    minibatch: int
+    copy: HostCopy
+    features: list[npt.NDArray[np.float32]] | None
+    width: int
+
+    def captured(self) -> Captured:
+        """What the minibatch left, on the host; waits for it."""
+        vectors, diagonals, exponents, doubted, *logits = self.copy.arrays()
+        if doubted.any():
+            return self.of.again(self, [self.of.slots[layer] for layer in np.flatnonzero(doubted)])
+        return Captured(
+            vectors,
+            diagonals,
+            exponents.astype(np.int64),
+            logits[0] if logits else None,
+            self.features,
+            self.of.rows,
+            self.width,
+        )
+
+
+def looks_are_free(device: torch.device) -> bool:
+    """Whether looking at a value waits for nothing; elsewhere it would wait for the device, layer by layer."""
+    return device.type == "cpu"
+
 
 def _autocast(kind: str, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[Any]:
+    if dtype is None and not torch.amp.is_autocast_available(kind):
+        return contextlib.nullcontext()
     if dtype is None:
         return torch.autocast(kind, enabled=False)
     # Weights cast here would be found again by a training step in an autocast around us, and have no gradients.

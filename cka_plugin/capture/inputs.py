@@ -48,6 +48,18 @@ def own_copy(inputs: Any) -> Any:
     return copy.deepcopy(inputs)
 
 
+def hint_of(error: Exception, inputs: Any) -> str:
+    """What may be done about a model that failed on these inputs; empty where nothing is known.
+
+    Example:
+        >>> hint_of(MemoryError(), torch.zeros(2, 3))
+        "; a smaller batch_size (4 is the least), precision='bfloat16' or another device may do"
+    """
+    if isinstance(error, MemoryError | getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)):
+        return "; a smaller batch_size (4 is the least), precision='bfloat16' or another device may do"
+    return hint(inputs)
+
+
 def hint(inputs: Any) -> str:
     """What may be wrong with inputs that a model failed on; empty where nothing is seen.
 

@@ -55,6 +55,7 @@ class Rows:
         self._order: Tensor | None = None
         self._watching = False
         self._seen: dict[Slot, list[Sketch | None]] = {}
+        self._moved: list[Tensor] = []  # whether what was constant so far is not any more, once values are looked at
 
     @contextlib.contextmanager
     def watching(self, order: Tensor) -> Iterator[None]:
@@ -68,7 +69,7 @@ class Rows:
 
     def over(self) -> None:
         """The pass that was to be compared is done."""
-        self._order, self._seen = None, {}
+        self._order, self._seen, self._moved = None, {}, []
 
     def note(self, slot: Slot, output: Any, n: int) -> bool:
         """Keep what is needed of an output while `watching`; whether that is so."""
@@ -108,10 +109,18 @@ class Rows:
                 f"{reading.described()} on the first"
             )
         taken = Taken(fitted.take(found.x, n), fitted, found)
-        if not reading.settled and self._order is None and _varies(taken.x):
-            self.wanted = True
-            return None
+        if not reading.settled and self._order is None:
+            self._moved.append(_varies(taken.x))
         return taken
+
+    def look(self) -> None:
+        """After a pass: a second one is wanted where the examples differ now in what was constant so far.
+
+        Not as each layer runs: on a GPU every look at a value waits for all that was asked of it.
+        """
+        moved, self._moved = self._moved, []
+        if moved:
+            self.wanted |= bool(torch.stack([one.to(moved[0].device) for one in moved]).any())
 
     def _tell(self, slot: Slot, output: Any, n: int) -> Reading | str:
         """Where the examples' rows lie: in the first tensor that moves with them, or else in one that is constant."""
@@ -140,8 +149,8 @@ class Rows:
         return next((reading for reading in told if isinstance(reading, Reading)), told[0])
 
 
-def _varies(x: Tensor) -> bool:
-    """Whether examples differ by more than rounding. x: (n, ...)."""
+def _varies(x: Tensor) -> Tensor:
+    """Whether examples differ by more than rounding, a bool without axes. x: (n, ...)."""
     rows = x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)
     rows = torch.nan_to_num(rows.double(), 0.0, 0.0, 0.0)
-    return bool((rows - rows[:1]).square().sum() > CONSTANT * rows.square().sum())
+    return (rows - rows[:1]).square().sum() > CONSTANT * rows.square().sum()

@@ -4,7 +4,7 @@ It knows tensors only: no models, no data, no files.
 """
 
 from cka_plugin.core.centring import MIN_EXAMPLES, recover_centered, u_center
-from cka_plugin.core.kernels import KERNELS, as_rows, gram, similarities
+from cka_plugin.core.kernels import KERNELS, as_rows, careful_similarities, gram, products_in_doubt, similarities
 from cka_plugin.core.packing import GramPacker, examples_of, pack, pairs_of, unpack
 from cka_plugin.core.similarity import DEGENERATE, ESTIMATORS, check_estimator, cka
 from cka_plugin.core.sums import MIN_MINIBATCHES, Floats, Sums, inner_products, self_products
@@ -19,6 +19,7 @@ __all__ = [
     "GramPacker",
     "Sums",
     "as_rows",
+    "careful_similarities",
     "check_estimator",
     "cka",
     "examples_of",
@@ -26,6 +27,7 @@ __all__ = [
     "inner_products",
     "pack",
     "pairs_of",
+    "products_in_doubt",
     "recover_centered",
     "self_products",
     "similarities",

@@ -5,6 +5,9 @@ Sources: Kornblith et al. 2019 (1905.00414), section 4, for the RBF kernel and i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -62,26 +65,67 @@ def gram(x: Tensor, kernel: str = "linear", bandwidth: float = 0.5) -> tuple[Ten
     return levelled(k, exponent)
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """What tells, once values may be looked at, whether a Gram matrix that was made without looking can be trusted.
+
+    Attributes:
+        offset: without axes: Σ over the features of the first example's squares.
+        features: their number.
+    """
+
+    offset: Tensor
+    features: int
+
+
+def products_in_doubt(x: Tensor) -> tuple[Tensor, Doubt]:
+    """The linear Gram matrix as it is made of nearly all activations, without a look at any value.
+
+    On a device that is no CPU every look waits for all that was asked of it. Whether the matrix can be trusted is told
+    by `doubtful`, of many at once; where it cannot, `careful_similarities` makes it.
+    """
+    first = x[0].detach().to(working_dtype(x))
+    return centred_products(x), Doubt(torch.dot(first, first), x.shape[1])
+
+
+def doubtful(k: Tensor, doubts: Sequence[Doubt]) -> Tensor:
+    """(layers,) bool: whether products of float32 may have lost the structure of a layer. k: (layers, n, n).
+
+    Example:
+        >>> made = [products_in_doubt(x) for x in (torch.randn(8, 5), torch.ones(8, 5), torch.randn(8, 5) * 1e-30)]
+        >>> doubtful(torch.stack([k for k, _ in made]), [doubt for _, doubt in made]).tolist()
+        [False, True, True]
+    """
+    level = k.diagonal(dim1=-2, dim2=-1).mean(-1, dtype=torch.float64)
+    features = torch.tensor([max(doubt.features, 1) for doubt in doubts], dtype=torch.float64)
+    spread = level / features.to(k.device, non_blocking=k.device.type != "cpu")
+    offset = torch.stack([doubt.offset.to(k.device, torch.float64) for doubt in doubts])
+    safe = (spread > _SAFE_SQUARE[0]) & (spread < _SAFE_SQUARE[1]) & (level > _NEARLY_CONSTANT * offset)
+    return ~safe
+
+
 def similarities(x: Tensor, kernel: str = "linear", bandwidth: float = 0.5) -> tuple[Tensor, Tensor]:
     """As `gram`, but as large as the activations make it: for `levelled`, which takes many matrices at once."""
-    k = None
-    exponent = torch.zeros((), dtype=torch.int32, device=x.device)
     if x.device.type == "cpu":  # elsewhere looking at a value would wait for the device
         k = centred_products(x)
         spread = float(k.trace()) / max(k.shape[0] * x.shape[1], 1)
         first = x[0].to(working_dtype(x))
         offset = float(torch.dot(first, first)) / max(x.shape[1], 1)
-        if not (_SAFE_SQUARE[0] < spread < _SAFE_SQUARE[1] and spread > _NEARLY_CONSTANT * offset):
-            k = None
-    if k is None:
-        size = largest_deviation(x)
-        size = torch.where(torch.isfinite(size) & (size > 0), size, torch.ones_like(size))
-        exponent = torch.frexp(size)[1].to(torch.int32)
-        k = centred_products(x, torch.ldexp(torch.ones_like(size), -exponent))
-        exponent = 2 * exponent
+        if _SAFE_SQUARE[0] < spread < _SAFE_SQUARE[1] and spread > _NEARLY_CONSTANT * offset:
+            exponent = torch.zeros((), dtype=torch.int32)
+            return (_rbf(k, bandwidth), exponent) if kernel == "rbf" else (k, exponent)
+    return careful_similarities(x, kernel, bandwidth)
+
+
+def careful_similarities(x: Tensor, kernel: str = "linear", bandwidth: float = 0.5) -> tuple[Tensor, Tensor]:
+    """As `similarities`, of activations of any scale and offset, without a look at any value."""
+    size = largest_deviation(x)
+    size = torch.where(torch.isfinite(size) & (size > 0), size, torch.ones_like(size))
+    exponent = torch.frexp(size)[1].to(torch.int32)
+    k = centred_products(x, torch.ldexp(torch.ones_like(size), -exponent))
     if kernel == "rbf":
         return _rbf(k, bandwidth), torch.zeros_like(exponent)
-    return k, exponent
+    return k, 2 * exponent
 
 
 def levelled(k: Tensor, exponents: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cka_plugin.core.centring import u_center
-from cka_plugin.core.kernels import levelled
+from cka_plugin.core.kernels import Doubt, doubtful, levelled
 
 _GROUP_BYTES = 4 << 20  # matrices waiting on a CPU: few enough for its cache, and enough for few operations a matrix
 
@@ -72,11 +72,20 @@ class GramPacker:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._waiting: list[tuple[Tensor, Tensor]] = []
-        self._packed: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._doubts: dict[int, Doubt] = {}  # by place among those waiting
+        self._packed: list[tuple[Tensor, ...]] = []
 
-    def add(self, k: Tensor, exponent: Tensor) -> None:
-        """Take an (n, n) Gram matrix that is `k * 2**exponent`; it is ours from now on."""
-        self._waiting.append((k.to(self._device), exponent.to(self._device)))
+    def add(self, k: Tensor, exponent: Tensor, doubt: Doubt | None = None) -> None:
+        """Take an (n, n) Gram matrix that is `k * 2**exponent`; it is ours from now on.
+
+        Args:
+            k: the matrix.
+            exponent: an integer tensor without axes.
+            doubt: where nobody has looked yet whether the matrix can be trusted.
+        """
+        if doubt is not None:
+            self._doubts[len(self._waiting)] = doubt
+        self._waiting.append((self._brought(k), self._brought(exponent)))
         if self._device.type == "cpu" and len(self._waiting) * k.nbytes >= _GROUP_BYTES:
             self._pack()
 
@@ -89,20 +98,36 @@ class GramPacker:
         Returns:
             Packed vectors (layers, n(n-1)/2), the diagonals of HKH (layers, n), and exponents (layers,).
         """
+        vectors, diagonals, exponents, _ = self.finish_in_doubt(order)
+        return vectors, diagonals, exponents
+
+    def finish_in_doubt(self, order: Sequence[int] | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `finish`, and (layers,) bool: which of the matrices cannot be trusted, of those added with a doubt."""
         if self._waiting:
             self._pack()
         parts, self._packed = self._packed, []
-        vectors, diagonals, exponents = (_joined(list(same)) for same in zip(*parts, strict=True))
-        if order is None or list(order) == list(range(len(vectors))):
-            return vectors, diagonals, exponents
-        rows = torch.tensor(order, device=vectors.device)
-        return vectors[rows], diagonals[rows], exponents[rows]
+        found = [_joined(list(same)) for same in zip(*parts, strict=True)]
+        if order is not None and list(order) != list(range(len(found[0]))):
+            rows = torch.tensor(order).to(self._device, non_blocking=self._device.type != "cpu")
+            found = [part[rows] for part in found]
+        vectors, diagonals, exponents, doubted = found
+        return vectors, diagonals, exponents, doubted
+
+    def _brought(self, tensor: Tensor) -> Tensor:
+        # To main memory a copy that does not wait would be read before it is there.
+        return tensor.to(self._device, non_blocking=self._device.type != "cpu")
 
     def _pack(self) -> None:
         waiting, self._waiting = self._waiting, []
-        k, exponents = levelled(_stacked([k for k, _ in waiting]), _stacked([e for _, e in waiting]))
+        doubts, self._doubts = self._doubts, {}
+        made = _stacked([k for k, _ in waiting])
+        doubted = torch.zeros(len(waiting), dtype=torch.bool, device=self._device)
+        if doubts:
+            places = torch.tensor(list(doubts)).to(self._device, non_blocking=self._device.type != "cpu")
+            doubted = doubted.index_copy(0, places, doubtful(made[places], list(doubts.values())))
+        k, exponents = levelled(made, _stacked([e for _, e in waiting]))
         a, diagonals = u_center(k)
-        self._packed.append((pack(a), diagonals, exponents))
+        self._packed.append((pack(a), diagonals, exponents, doubted))
 
 
 def _stacked(tensors: list[Tensor]) -> Tensor:

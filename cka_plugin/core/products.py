@@ -1,18 +1,26 @@
 """Products of centred features, (X - mean)(X - mean)ᵀ: the one place where every feature of every layer is multiplied.
 
 There is never a centred copy of all of X: slices of the features are centred into a buffer that stays in cache. On a
-CPU every thread centres and multiplies slices of its own, since what one core has just written another reads slowly.
+CPU every thread centres and multiplies slices of its own, since what one core has just written another reads slowly. On
+other devices a slice is cut into as many parts, multiplied side by side, as fill the device: one product of (n, d) with
+(d, n) would leave most of a GPU idle where n is small.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 _SLICE_BYTES = 1 << 20  # a centred slice of one thread: what a core's own cache holds
-_SLICE_BYTES_ELSEWHERE = 1 << 26  # on other devices: few launches
+# On other devices, of all parts: what is read twice should still lie in the cache (40 to 50 MiB on a large GPU), and
+# launches be few. Reasoned, not measured: `python -m tests.gpu` has a table of other sizes and numbers of parts.
+_SLICE_BYTES_ELSEWHERE = 1 << 24
+_TILES_ELSEWHERE = 128  # parts times tiles of 64 x 64 of the result: as many as a large GPU works on at once
+_TILE = 64
 _LEAST_FEATURES = 64  # of a slice, for a thread to be worth it
 _BLOCKS_FROM = 128  # examples: from here the upper triangle alone is made, in rows of blocks
 _BLOCK = 64  # their height
@@ -41,8 +49,7 @@ def centred_products(x: Tensor, factor: Tensor | None = None) -> Tensor:
     n, d = x.shape
     dtype = working_dtype(x)
     on_cpu = x.device.type == "cpu"
-    lanes = max(1, min(torch.get_num_threads(), d // _LEAST_FEATURES)) if on_cpu else 1
-    width = _slice_width(x)
+    lanes, width = _lanes_and_width(x)
     height = _BLOCK if on_cpu and n >= _BLOCKS_FROM else max(n, 1)
     tops = range(0, n, height)
     rows = [torch.zeros(lanes, min(height, n - top), n - top, dtype=dtype, device=x.device) for top in tops]
@@ -85,6 +92,25 @@ def _slice_width(x: Tensor) -> int:
     return max(size // (max(len(x), 1) * working_dtype(x).itemsize), 4 * _LEAST_FEATURES)
 
 
+def _lanes_and_width(x: Tensor) -> tuple[int, int]:
+    """How many slices are worked on side by side, and the features of each at most."""
+    n, d = x.shape
+    if x.device.type == "cpu":
+        return max(1, min(torch.get_num_threads(), d // _LEAST_FEATURES)), _slice_width(x)
+    lanes = max(1, min(_parts(n), d // _LEAST_FEATURES))
+    return lanes, max(_slice_width(x) // lanes, _LEAST_FEATURES)
+
+
+def _parts(n: int) -> int:
+    """How many parts of a slice fill a device that is no CPU.
+
+    Example:
+        >>> _parts(64), _parts(256), _parts(1000)
+        (128, 8, 1)
+    """
+    return int(max(1, _TILES_ELSEWHERE // max(-(-n // _TILE), 1) ** 2))
+
+
 def _slices(d: int, lanes: int, width: int) -> Iterator[tuple[int, int, int]]:
     """(first feature, slices side by side, features of each) until all d features are covered.
 
@@ -112,17 +138,27 @@ def _whole(rows: list[Tensor], height: int) -> Tensor:
     return whole
 
 
-class full_float32_products:
-    """Within it, float32 products on CUDA are made in full precision, TF32 out; afterwards all is as it was."""
+def full_float32_products(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Within it, float32 products on `device` are made in full precision, whatever the user allows elsewhere.
 
-    def __init__(self, device: torch.device) -> None:
-        self._on = device.type == "cuda"
+    On CUDA that is TF32, on a CPU bfloat16 (`torch.set_float32_matmul_precision("medium")`, on processors with AMX).
+    Afterwards all is as it was.
+    """
+    setting: Any = getattr(torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn, "matmul", None)
+    if hasattr(setting, "fp32_precision"):  # torch 2.9; once it has been set, reading `allow_tf32` is an error
+        return _kept_at(setting, "fp32_precision", "ieee") if setting.fp32_precision in _ROUNDED else _AS_IT_IS
+    return _kept_at(setting, "allow_tf32", False) if getattr(setting, "allow_tf32", False) else _AS_IT_IS
 
-    def __enter__(self) -> None:
-        if self._on:
-            self._before = torch.backends.cuda.matmul.allow_tf32
-            torch.backends.cuda.matmul.allow_tf32 = False
 
-    def __exit__(self, *error: object) -> None:
-        if self._on:
-            torch.backends.cuda.matmul.allow_tf32 = self._before
+_ROUNDED = ("tf32", "bf16")
+_AS_IT_IS = contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _kept_at(setting: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(setting, name)
+    setattr(setting, name, value)
+    try:
+        yield
+    finally:
+        setattr(setting, name, before)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cka_plugin.core.products import full_float32_products
+
 MIN_MINIBATCHES = 8  # with fewer, a jackknife interval says nothing
 _PRODUCT_LENGTH = 4096  # float32 sums of 80,000 pairs (n = 400) would be off by 2e-6
 
@@ -100,9 +102,10 @@ def inner_products(
     """
     a, b = _tensor(vectors_a), _tensor(vectors_b)
     total = torch.zeros(len(a), len(b), dtype=torch.float64)
-    for start in range(0, a.shape[1], _PRODUCT_LENGTH):
-        stop = start + _PRODUCT_LENGTH
-        total += torch.matmul(a[:, start:stop], b[:, start:stop].T)
+    with full_float32_products(total.device):
+        for start in range(0, a.shape[1], _PRODUCT_LENGTH):
+            stop = start + _PRODUCT_LENGTH
+            total += torch.matmul(a[:, start:stop], b[:, start:stop].T)
     product = 2.0 * total.numpy()
     if estimator == "biased":
         product += _biased_part(diagonals_a[:, None, :], diagonals_b[None, :, :], diagonals_a, diagonals_b)

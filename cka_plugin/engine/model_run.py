@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from cka_plugin.capture.hooks import Capture, Watched
+from cka_plugin.capture.hooks import Begun, Capture, Watched
 from cka_plugin.data import Batch, ReadOptions, Source
 from cka_plugin.engine.builder import Builder
 from cka_plugin.engine.checkpoints import ModelCheckpoint
@@ -35,6 +35,7 @@ class ModelRun:
         self.kept = kept
         self.capture = hooked(subject, options)
         self.builder = Builder(subject.name, subject.adapter.class_names(subject.module), store)
+        self._begun: tuple[Batch, Begun] | None = None  # whose results are on their way from the device
 
     def __enter__(self) -> ModelRun:
         self.capture.__enter__()
@@ -43,7 +44,11 @@ class ModelRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.capture.__exit__(kind, error, trace)
+        try:
+            if kind is None:
+                self._end()
+        finally:
+            self.capture.__exit__(kind, error, trace)
 
     @property
     def finished(self) -> frozenset[int]:
@@ -72,15 +77,26 @@ class ModelRun:
             if batch is not None:
                 self.kept.check_same_examples(batch)
             finished = self.kept.load(index)
-            batch, captured = finished.batch, finished.captured
-        else:
-            assert batch is not None
-            inputs = batch.for_model(self.subject.takes)
-            captured = self.capture.run(inputs, batch.size, batch.index)
-            if self.kept is not None:
-                self.kept.keep(batch, captured, self.capture.layers)
-        self.builder.add(batch, captured)
+            self._end()
+            self.builder.add(finished.batch, finished.captured)
+            return finished.batch.size
+        assert batch is not None
+        begun = self.capture.begin(batch.for_model(self.subject.takes), batch.size, batch.index)
+        self._end()  # the one before, whose results have come over while this one was asked of the device
+        self._begun = batch, begun
+        if not begun.copy.under_way:
+            self._end()
         return batch.size
+
+    def _end(self) -> None:
+        """Take what the minibatch that was begun last has left."""
+        if self._begun is None:
+            return
+        (batch, begun), self._begun = self._begun, None
+        captured = begun.captured()
+        if self.kept is not None:
+            self.kept.keep(batch, captured, self.capture.layers)
+        self.builder.add(batch, captured)
 
     def finish(self, source: Source, read: ReadOptions) -> Representation:
         """The representation of this model."""

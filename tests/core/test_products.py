@@ -73,3 +73,43 @@ def test_the_largest_deviation_is_found_in_any_slice() -> None:
     x = torch.zeros(4, 600_000)
     x[2, 599_999] = -3.0
     assert largest_deviation(x).item() == 3.0
+
+
+@pytest.mark.parametrize("n", [4, 64, 200])
+@pytest.mark.parametrize("d", [1, 500, 70_000])
+def test_the_parts_that_other_devices_work_on_add_up_to_the_same(monkeypatch, n: int, d: int) -> None:
+    x = torch.randn(n, d, generator=torch.Generator().manual_seed(n + d)) + 2
+    meta = x.to("meta")
+    lanes, width = products._lanes_and_width(meta)
+    assert centred_products(meta).shape == (n, n)
+    monkeypatch.setattr(products, "_lanes_and_width", lambda x: (lanes, width))
+    found = centred_products(x)
+    assert (found - expected(x)).abs().max() < 2e-6 * expected(x).abs().max()
+
+
+@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_products_are_made_in_full_precision_and_the_setting_is_left_as_it_was(kind: str, precision: str) -> None:
+    setting = torch.backends.cuda.matmul if kind == "cuda" else torch.backends.mkldnn.matmul
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        asked = setting.fp32_precision
+        with products.full_float32_products(torch.device(kind)):
+            assert setting.fp32_precision in ("ieee", "none")
+        assert setting.fp32_precision == asked
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_what_was_allowed_by_the_newer_setting_is_no_error() -> None:
+    setting = torch.backends.cuda.matmul
+    before = setting.fp32_precision
+    setting.fp32_precision = "tf32"  # from then on torch raises where `allow_tf32` is read
+    try:
+        with products.full_float32_products(torch.device("cuda")):
+            assert setting.fp32_precision == "ieee"
+        assert setting.fp32_precision == "tf32"
+    finally:
+        setting.fp32_precision = before
