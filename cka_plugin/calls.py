@@ -69,7 +69,7 @@ def compare(
         max_examples: use no more than so many examples (a seeded random choice, but of a loader the first).
         passes: how often to go over the data, in a fresh order each time; more passes, better estimates.
         pooling: `auto` (texts and sound are averaged over their mask, all else is flattened), `flatten`, `mean`,
-            `cls`, `last` or `max`.
+            `cls`, `last`, `max` or `mean_after_first` (the mean without the first token).
         kernel: `linear` or `rbf`.
         bandwidth: for `rbf`: sigma as a multiple of the median distance of a minibatch.
         estimator: `unbiased` or `biased`.

@@ -24,7 +24,7 @@ from cka_plugin.adapters.base import GRANULARITIES
 from cka_plugin.core import ESTIMATORS, KERNELS, MIN_EXAMPLES
 from cka_plugin.storage.vectors import budget_bytes
 
-POOLINGS = ("auto", "flatten", "mean", "cls", "last", "max")
+POOLINGS = ("auto", "flatten", "mean", "cls", "last", "max", "mean_after_first")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 Check = Callable[[str, Any], None]
@@ -201,7 +201,8 @@ class Options:
     )
     pooling: str = option(
         "auto",
-        "auto (texts and sound are averaged over their mask, all else is flattened), flatten, mean, cls, last or max",
+        "auto (texts and sound are averaged over their mask, all else is flattened), flatten, mean, cls, last, max or "
+        "mean_after_first (the mean without the first token)",
         one_of(*POOLINGS),
         recorded=True,
     )

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from cka_plugin.core import as_rows
 
-OVER_PLACES = ("mean", "max", "cls", "last")
+OVER_PLACES = ("mean", "max", "cls", "last", "mean_after_first")
+OF_SEQUENCES = ("cls", "last", "mean_after_first")
 
 
 class UnknownPlaces(ValueError):
@@ -22,14 +23,16 @@ def pool(x: Tensor, pooling: str, mask: Tensor | None, channels: Sequence[int] |
     Args:
         x: (n, d), or with places: (n, length, d) token sequences, (n, channels, height, width) maps, ...
         pooling: `auto` averages sequences that have a mask over it and flattens everything else; `flatten`; `mean` and
-            `max` over places; `cls` the first and `last` the last place that the mask does not exclude.
+            `max` over places; `cls` the first and `last` the last place that the mask does not exclude;
+            `mean_after_first` the mean without the first, where language models keep what belongs to no word.
         mask: (n, length), nonzero where a place counts; (n, sequences, length) for several sequences an example, (n,
             sequences, length, d); None where all do.
         channels: the axes of `x` that hold channels; all others but the first are places. None where nobody knows.
 
     Raises:
-        UnknownPlaces: `mean`, `max`, `cls` or `last` where nobody knows.
-        ValueError: `cls` or `last` of something that is not a sequence.
+        UnknownPlaces: a pooling over places where nobody knows which they are.
+        ValueError: `cls`, `last` or `mean_after_first` of something that is not a sequence; a sequence of one place, of
+            which `mean_after_first` leaves nothing.
 
     Example:
         >>> x = torch.tensor([[[1.0], [3.0]], [[5.0], [100.0]]])
@@ -63,6 +66,9 @@ def pool(x: Tensor, pooling: str, mask: Tensor | None, channels: Sequence[int] |
     counts = counts.unsqueeze(-1)
     if pooling == "max":
         return x.masked_fill(~counts, float("-inf")).amax(1)
+    if pooling == "mean_after_first":
+        counts = counts & (counts.cumsum(1) > 1)
+        _need_a_second(counts.any(1))
     # Places without content may hold anything, NaN too: put zeros there before the sum.
     total = x.masked_fill(~counts, 0).sum(1, dtype=_summing_dtype(x))
     return total / counts.sum(1).clamp(min=1)
@@ -77,14 +83,26 @@ def _over_places(x: Tensor, pooling: str, channels: Sequence[int] | None) -> Ten
     places = [axis for axis in range(1, x.ndim) if axis not in channels]
     if not places:
         return as_rows(x)
-    if pooling in ("cls", "last"):
+    if pooling in OF_SEQUENCES:
         if len(places) != 1:
             raise ValueError(
                 f"pooling {pooling!r} needs token sequences (n, length, d); given (examples, ...) of shape "
                 f"{tuple(x.shape)}"
             )
+        if pooling == "mean_after_first":
+            _need_a_second(torch.tensor([x.shape[places[0]] > 1]))
+            return as_rows(x.narrow(places[0], 1, x.shape[places[0]] - 1).mean(places, dtype=_summing_dtype(x)))
         return as_rows(x.select(places[0], 0 if pooling == "cls" else -1))
     return as_rows(x.amax(places) if pooling == "max" else x.mean(places, dtype=_summing_dtype(x)))
+
+
+def _need_a_second(there: Tensor) -> None:
+    """Raise unless every example has a place after its first."""
+    if not bool(there.all()):
+        raise ValueError(
+            "pooling 'mean_after_first' leaves nothing of an example of one token: leave such examples out, or take "
+            "pooling='mean'"
+        )
 
 
 def _summing_dtype(x: Tensor) -> torch.dtype:

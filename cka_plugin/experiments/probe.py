@@ -25,6 +25,7 @@ POOLED = {
     "max": "activations, their maximum over positions",
     "cls": "the first position of each sequence",
     "last": "the last position of each sequence",
+    "mean_after_first": "activations averaged over positions after the first",
 }
 
 
@@ -65,7 +66,8 @@ def probe(
         labels: classes of the examples, where `data` has none.
         granularity: `stage`, `block` or `module`.
         pooling: of activations: `mean` (over the positions of maps and tokens; the default, said in the result),
-            `flatten` (all of them: exact, and slow with many), `max`, `cls`, `last` or `auto`.
+            `flatten` (all of them: exact, and slow with many), `max`, `cls`, `last`, `mean_after_first` or
+            `auto`.
         folds: of the cross-validation, stratified by class.
         regularisation: `C` of scikit-learn's logistic regression.
         seed: of the order of reading and of the folds.

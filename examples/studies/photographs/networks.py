@@ -34,19 +34,19 @@ class ResNet(nn.Module):
 
     Args:
         depth: layers with weights along the longest path: 8, 14, 20, 26, 32, 38, 56, 110, ...
-        width: a multiple of the channels.
+        width: a multiple of the channels, 0.5 for half of them.
         classes: of the head.
         residual: False leaves all shortcuts out.
     """
 
-    def __init__(self, depth: int, width: int = 1, classes: int = 14, residual: bool = True) -> None:
+    def __init__(self, depth: int, width: float = 1, classes: int = 14, residual: bool = True) -> None:
         super().__init__()
         if (depth - 2) % 6:
             raise ValueError(f"depth {depth}: expected 6 n + 2, such as 8, 14, 38 or 110")
-        blocks, inner = (depth - 2) // 6, 16 * width
+        blocks, inner = (depth - 2) // 6, int(16 * width)
         self.conv1, self.bn1, self.act1 = nn.Conv2d(3, inner, 3, 1, 1, bias=False), nn.BatchNorm2d(inner), nn.ReLU()
         for stage in range(3):
-            outer, parts = 16 * width * 2**stage, []
+            outer, parts = int(16 * width) * 2**stage, []
             for block in range(blocks):
                 parts.append(BasicBlock(inner, outer, 2 if stage and not block else 1, residual))
                 inner = outer
