@@ -68,6 +68,13 @@ class Adapter:
         """Names that `load` understands and that match a glob pattern, sorted."""
         return []
 
+    def has_pretrained(self, name: str) -> bool:
+        """Whether there are pretrained weights of a name that `list_names` gives, as far as is known without a network.
+
+        The default is True: nobody knows of none.
+        """
+        return True
+
     def load(
         self, name: str, *, pretrained: bool = True, checkpoint: str | None = None, **model_kwargs: Any
     ) -> nn.Module:

@@ -23,7 +23,8 @@ from cka_plugin.regression.fixture import CkaRegression
 
 CALLS = {name: getattr(cka, name) for name in TAKES if name != "fixture"} | {"fixture": CkaRegression.check}
 COMMANDS = {name: name for name in ("compare", "represent", "layers", "probe", "ablate", "check")} | {
-    "baseline": "make_baseline"
+    "baseline": "make_baseline",
+    "zoo": "represent_all",
 }
 
 

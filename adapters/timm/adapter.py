@@ -54,6 +54,11 @@ class TimmAdapter(Adapter):
         names = timm.list_models() + (timm.list_models(pretrained=True) if "." in pattern else [])
         return sorted(fnmatch.filter(names, pattern))
 
+    def has_pretrained(self, name: str) -> bool:
+        import timm
+
+        return bool(timm.models.is_model_pretrained(name))
+
     def load(
         self, name: str, *, pretrained: bool = True, checkpoint: str | None = None, **model_kwargs: Any
     ) -> nn.Module:

@@ -19,6 +19,7 @@ FILES = {
     "demo": "compare",
     "represent": "represent",
     "merge": "represent",
+    "zoo": "zoo",
     "show": "show",
     "errors": "errors",
     "layers": "layers",

@@ -16,17 +16,22 @@ Entry = Mapping[str, Any]
 
 
 class Manifest:
-    """The manifest of a folder, which is made where it does not exist.
+    """The manifest of a folder.
+
+    Its models are in the order in which they were first asked for, whichever was done first.
+
+    Args:
+        folder: its own.
+        names: of the models asked for now.
 
     Raises:
         ValueError: it is damaged, or of a newer version.
-        OSError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: Iterable[str] = ()) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         self.models: dict[str, dict[str, Any]] = read_manifest(folder)["models"]
+        self._places = {name: place for place, name in enumerate(dict.fromkeys([*self.models, *names]))}
 
     def files(self, names: Iterable[str]) -> dict[str, str]:
         """A file name for each model: its own where it has one, else one that no other model has."""
@@ -60,7 +65,10 @@ class Manifest:
         Raises:
             OSError: the disk is full.
         """
-        self.models = {**read_manifest(self.folder)["models"], name: dict(entry)}
+        held = {**read_manifest(self.folder)["models"], name: dict(entry)}
+        self.models = {
+            each: held[each] for each in sorted(held, key=lambda each: self._places.get(each, len(self._places)))
+        }
         written = json.dumps({"version": VERSION, "models": self.models}, indent=1)
         write_atomically(self.folder / MANIFEST, lambda file: file.write(written.encode("utf-8")))
 

@@ -51,7 +51,8 @@ def run_zoo(
             "whose ranks share the minibatches of a model, use represent"
         )
     tasks = planned(models, data, folder, options)
-    manifest = Manifest(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = Manifest(folder, [task.name for task in tasks])
     from tqdm.auto import tqdm
 
     shown = (False if in_notebook() else None) if options.progress else True
@@ -129,5 +130,5 @@ def _say(broken: dict[str, str], count: int, folder: Path, on_failure: str) -> N
         "all errors; the same call again runs these alone"
     )
     if on_failure == "raise":
-        raise RuntimeError(f"{said} (on_failure='warn' goes on with those that are there)")
+        raise RuntimeError(said)
     warn(said)

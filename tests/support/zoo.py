@@ -45,8 +45,8 @@ class Deadly(nn.Module):
 
 
 def zoo(mark: Path) -> dict[str, Any]:
-    """Three networks, one of them deadly until the mark is there, by functions that any executor can send."""
-    return {"first": partial(network, 1), "deadly": partial(Deadly, str(mark)), "wide": partial(network, 2, 12)}
+    """Two networks, one of them deadly until the mark is there, by functions that any executor can send."""
+    return {"deadly": partial(Deadly, str(mark)), "other": partial(network, 1)}
 
 
 def same_bits(a: Path, b: Path) -> bool:
