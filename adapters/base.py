@@ -18,6 +18,7 @@ from cka_plugin.adapters.layer import GRANULARITIES, KINDS, Layer
 from cka_plugin.adapters.modules import is_leaf, leaf_layers, leaves, unwrap
 from cka_plugin.adapters.naming import spread_depths, tower
 from cka_plugin.adapters.outputs import first_tensor
+from cka_plugin.adapters.steps import Step, by_steps
 
 Inputs: TypeAlias = Tensor | tuple[Any, ...] | Mapping[str, Any]
 
@@ -36,6 +37,10 @@ class Preparation:
         named: whether the inputs are a mapping of keyword arguments.
         limited: the same with texts cut at so many tokens; None where no texts are taken.
         remarks: sentences on what was prepared so far that a careful reader should know: how many texts were cut.
+        steps: where each example is prepared by itself, how, step by step (`Step`): they run in several threads, and
+            those that several models have in common once. Then `collate` is `by_steps(steps, join)`.
+        join: what the steps made of the examples of a minibatch to the inputs of the model.
+        side_by_side: several minibatches may be prepared at once, in several threads.
     """
 
     kinds: tuple[str, ...]
@@ -45,6 +50,9 @@ class Preparation:
     named: bool = False
     limited: Callable[[int], Preparation] | None = None
     remarks: Callable[[], list[str]] = list
+    steps: tuple[Step, ...] = ()
+    join: Callable[[Sequence[Any]], Inputs] | None = None
+    side_by_side: bool = False
 
 
 class Adapter:
@@ -179,6 +187,8 @@ __all__ = [
     "Inputs",
     "Layer",
     "Preparation",
+    "Step",
+    "by_steps",
     "first_tensor",
     "is_leaf",
     "leaf_layers",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from cka_plugin.adapters.steps import Step
 from cka_plugin.warnings import warn
 
 ORIENTATION = 0x0112  # the EXIF tag
@@ -54,6 +55,11 @@ def picture(image: Any, mode: str = "RGB") -> Any:
     elif image.mode in ("PA", "RGBa", "La") or (image.mode == "P" and "transparency" in image.info):
         image = image.convert("LA" if image.mode == "La" else "RGBA")  # which Pillow brings to every other mode
     return image if image.mode == mode else image.convert(mode)
+
+
+def picture_step(mode: str = "RGB") -> Step:
+    """The first step of every preparation of pictures, done once for all models that see them in one mode."""
+    return Step(f"picture {mode}", lambda image: picture(image, mode))
 
 
 def input_dtype(model: nn.Module) -> torch.dtype:
@@ -102,4 +108,4 @@ def _scaled(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return ((values.astype(np.int64) + _STEP // 2) // _STEP).astype(np.uint8)
 
 
-__all__ = ["DESCRIBED", "input_dtype", "picture"]
+__all__ = ["DESCRIBED", "input_dtype", "picture", "picture_step"]

@@ -41,6 +41,7 @@ def compare(
     label_key: str | int | None = None,
     repeats: str = "warn",
     on_error: str = "raise",
+    workers: int | str = "auto",
     max_memory: int | float | str = "auto",
     checkpoint_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -87,6 +88,10 @@ def compare(
         label_key: the name or place of the member of an example that is its label; usual names are known.
         repeats: `warn` of examples that come more than once, or `drop` them; known by their content.
         on_error: `raise`, or `skip` to leave out examples that cannot be read, for all models.
+        workers: how many threads or processes read and prepare examples: `auto` (one a core), a number, or 0 for none.
+            The same bits come of any number. Threads read files and prepare for models of known frameworks; a data set
+            or function of yours runs in processes, unless there is little to read, or it draws random numbers. A
+            `DataLoader` has workers of its own.
         max_memory: for the vectors: `auto` (half of what is free), bytes, or a size such as `4GiB`; what does not fit
             lies in temporary files. On a CPU, memory of freed activations stays with the process, to be used again,
             until the run ends; with less than 1 GiB given it goes back to the system at once, which takes less memory
@@ -172,6 +177,7 @@ def represent(
     label_key: str | int | None = None,
     repeats: str = "warn",
     on_error: str = "raise",
+    workers: int | str = "auto",
     max_memory: int | float | str = "auto",
     checkpoint_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,

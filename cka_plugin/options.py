@@ -85,6 +85,17 @@ def _a_size(name: str, value: Any) -> None:
     budget_bytes(value)
 
 
+def _workers(name: str, value: Any) -> None:
+    if value == "auto":
+        return
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} {value!r}: expected 'auto' or a whole number") from None
+    if number < 0 or isinstance(value, bool):
+        raise ValueError(f"{name} {value}: expected 'auto', or 0 or more")
+
+
 def _a_shard(name: str, value: Any) -> None:
     if value is not None and not 0 <= value[0] < value[1]:
         raise ValueError(f"shard {value[0]}/{value[1]}: expected I/N with 0 <= I < N")
@@ -247,6 +258,11 @@ class Options:
     )
     repeats: str = option("warn", "warn of examples that come more than once, or drop them", either("warn", "drop"))
     on_error: str = option("raise", "raise, or skip to leave out examples that cannot be read", either("raise", "skip"))
+    workers: int | str = option(
+        "auto",
+        "how many threads or processes read and prepare examples: auto (one a core), a number, or 0 for none",
+        _workers,
+    )
     max_memory: int | float | str = option(
         "auto", "for the vectors: auto (half of what is free), bytes, or a size such as 4GiB", _a_size
     )
@@ -327,7 +343,7 @@ class Options:
         Args:
             recorded: options of a saved representation.
         """
-        used = ("estimator", "match", "max_memory", "progress", "layers", "levels")
+        used = ("estimator", "match", "max_memory", "progress", "layers", "levels", "workers")
         given = []
         for each in fields(self):
             value = getattr(self, each.name)
@@ -368,7 +384,7 @@ def help_of(name: str) -> str:
 # Which call takes which options
 
 
-_RUN = ("device", "precision", "pretrained", "transforms", "on_error", "checkpoint", "model_kwargs")
+_RUN = ("device", "precision", "pretrained", "transforms", "on_error", "workers", "checkpoint", "model_kwargs")
 _MODEL = ("granularity", "pooling", "layers", "part")
 _MEMBERS = ("forward", "inputs", "label_key")
 TAKES: dict[str, tuple[str, ...]] = {

@@ -41,6 +41,7 @@ def _fitted(model: nn.Module, found: Preparation) -> Preparation:
         found,
         key=f"{found.key} for {', '.join(sorted(names))}",
         collate=_fitting(model, names, found.collate),
+        join=None if found.join is None else _fitting(model, names, found.join),
         limited=None if limited is None else lambda longest: _fitted(model, limited(longest)),
     )
 

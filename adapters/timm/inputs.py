@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cka_plugin.adapters.base import Preparation
-from cka_plugin.adapters.pictures import DESCRIBED, input_dtype, picture
+from cka_plugin.adapters.base import Preparation, Step, by_steps
+from cka_plugin.adapters.pictures import DESCRIBED, input_dtype, picture_step
+from cka_plugin.adapters.steps import configured
 
 _MODES = {1: "L", 3: "RGB"}
 
@@ -34,15 +35,22 @@ def preparation_of(model: nn.Module) -> Preparation | None:
     mode = _MODES[channels]
 
     dtype = input_dtype(model)
+    steps = (
+        picture_step(mode),
+        *(Step(configured(each), each) for each in getattr(transform, "transforms", [transform])),
+    )
 
-    def collate(images: Sequence[Any]) -> Tensor:
-        return torch.stack([transform(picture(image, mode)) for image in images]).to(dtype)
+    def join(images: Sequence[Any]) -> Tensor:
+        return torch.stack(list(images)).to(dtype)
 
     return Preparation(
         kinds=("image",),
         key=f"timm {json.dumps(config, sort_keys=True)} {dtype}",
-        collate=collate,
+        collate=by_steps(steps, join),
         description=f"{_described(config, mode)}; {DESCRIBED}",
+        steps=steps,
+        join=join,
+        side_by_side=True,
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cka_plugin.adapters.base import Inputs, Preparation
-from cka_plugin.adapters.pictures import DESCRIBED, input_dtype, picture
+from cka_plugin.adapters.base import Inputs, Preparation, Step, by_steps
+from cka_plugin.adapters.pictures import DESCRIBED, input_dtype, picture_step
+from cka_plugin.adapters.steps import configured
 from cka_plugin.adapters.torchvision.weights import weights_of
 
 
@@ -40,7 +41,7 @@ def _classification(preset: Any, dtype: torch.dtype, size: int | None, source: s
         preset.resize_size = [round(preset.resize_size[0] * size / preset.crop_size[0])]
         preset.crop_size = [size]
     described = f"resize {preset.resize_size[0]}, crop {preset.crop_size[0]}, {_statistics(preset)}, as {source}"
-    return _stacked(preset, dtype, "torchvision " + repr(preset), described)
+    return _stacked(Step(configured(preset), preset), dtype, "torchvision " + repr(preset), described)
 
 
 def _segmentation(preset: Any, dtype: torch.dtype, source: str) -> Preparation:
@@ -52,24 +53,41 @@ def _segmentation(preset: Any, dtype: torch.dtype, source: str) -> Preparation:
         return center_crop(preset(image), [size, size])
 
     described = f"resize {size}, crop {size}, {_statistics(preset)}, as {source}"
-    return _stacked(each, dtype, f"torchvision segmentation {preset!r} {size} {preset.mean} {preset.std}", described)
+    key = f"torchvision segmentation {preset!r} {size} {preset.mean} {preset.std}"
+    return _stacked(Step(key, each), dtype, key, described)
 
 
-def _stacked(transform: Callable[[Any], Tensor], dtype: torch.dtype, key: str, described: str) -> Preparation:
-    def collate(images: Sequence[Any]) -> Inputs:
-        return torch.stack([transform(picture(image)) for image in images]).to(dtype)
+def _stacked(step: Step, dtype: torch.dtype, key: str, described: str) -> Preparation:
+    def join(images: Sequence[Any]) -> Inputs:
+        return torch.stack(list(images)).to(dtype)
 
-    return Preparation(("image",), f"{key} {dtype}", collate, f"{described}; {DESCRIBED}")
+    return _by_image(step, join, f"{key} {dtype}", f"{described}; {DESCRIBED}")
+
+
+def _by_image(
+    step: Step, join: Callable[[Sequence[Any]], Inputs], key: str, described: str, named: bool = False
+) -> Preparation:
+    steps = (picture_step(), step)
+    return Preparation(
+        ("image",),
+        key,
+        by_steps(steps, join),
+        described,
+        named=named,
+        steps=steps,
+        join=join,
+        side_by_side=True,
+    )
 
 
 def _detection(preset: Any, dtype: torch.dtype, source: str) -> Preparation:
     """A detector brings its images to one size itself."""
 
-    def collate(images: Sequence[Any]) -> Inputs:
-        return {"images": [preset(picture(image)).to(dtype) for image in images]}
+    def join(images: Sequence[Any]) -> Inputs:
+        return {"images": [image.to(dtype) for image in images]}
 
     described = f"values in [0, 1], as {source}; {DESCRIBED}"
-    return Preparation(("image",), f"torchvision detection {dtype}", collate, described, named=True)
+    return _by_image(Step(configured(preset), preset), join, f"torchvision detection {dtype}", described, named=True)
 
 
 def _statistics(preset: Any) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Size, Tensor, nn
 
 from cka_plugin.adapters.modules import unwrap
-from cka_plugin.adapters.pictures import DESCRIBED, picture
+from cka_plugin.adapters.pictures import DESCRIBED, picture_step
+from cka_plugin.adapters.steps import Step, by_steps, prepared
 from cka_plugin.adapters.transformers.forward import accepted
 from cka_plugin.adapters.transformers.parts import Part, cast, digest
 from cka_plugin.adapters.transformers.processors import image_processor_of, image_size, missing_library
@@ -54,12 +55,13 @@ def image_part(model: nn.Module, processor: Any = None) -> Part | None:
     if _packs(*shapes):
         square = image_size(unwrap(model)[0].config) or (SIDE, SIDE)
 
-    def one(image: Any) -> Any:
-        image = picture(image, mode)
-        return image if square is None else image.resize(square[::-1])
+    steps = [picture_step(mode)]
+    if square is not None:
+        size = square[::-1]
+        steps.append(Step(f"bicubic {size}", lambda image: image.resize(size)))
 
-    def collate(images: Sequence[Any]) -> dict[str, Any]:
-        encoded = processed([one(image) for image in images], nested)
+    def join(images: Sequence[Any]) -> dict[str, Any]:
+        encoded = processed(images, nested)
         inputs = cast(_renamed(encoded, takes), dtype)
         if nested and "input_ids" not in takes:  # a vision tower by itself has no axis for the images of an example
             inputs = {key: value.flatten(0, 1) if value.shape[1] == 1 else value for key, value in inputs.items()}
@@ -69,15 +71,18 @@ def image_part(model: nn.Module, processor: Any = None) -> Part | None:
 
     alone = square is None and set(_renamed(shapes[0], takes)) == {"pixel_values"} and shapes[0] == shapes[1]
     cropped = getattr(made, "crop_size", None) if getattr(made, "do_center_crop", False) else None
-    size = cropped or getattr(made, "size", None) or {}
-    described = " ".join(f"{key} {value}" for key, value in dict(size).items())
+    sizes = cropped or getattr(made, "size", None) or {}
+    described = " ".join(f"{key} {value}" for key, value in dict(sizes).items())
     first = "" if square is None else f"first resized to {square[0]}x{square[1]}, "
     return Part(
-        collate,
+        by_steps(steps, join),
         f"{name}, {first}{described}, mean {mean}, std {getattr(made, 'image_std', None)}; {DESCRIBED}",
         digest("image", name, made.to_json_string(), mode, square, dtype, sorted(takes)),
-        one,
+        lambda image: prepared(image, steps),
         "pixel_values" if alone else None,
+        steps=tuple(steps),
+        join=join,
+        side_by_side=type(made).__module__.startswith("transformers."),
     )
 
 

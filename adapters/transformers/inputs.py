@@ -150,12 +150,17 @@ def preparation(model: nn.Module, processor: Any = None, max_length: int | None 
     def remarks() -> list[str]:
         return [remark for part in parts.values() for remark in part.remarks()]
 
+    alone = parts[found[0]] if len(found) == 1 else None
+    join = None if alone is None or alone.join is None else _bare(alone.join, alone.bare) if alone.bare else alone.join
     return Preparation(
         kinds=found,
         key=key,
         collate=collate,
         description=description,
-        named=len(found) > 1 or parts[found[0]].bare is None,
+        named=alone is None or alone.bare is None,
+        steps=() if alone is None else alone.steps,
+        join=join,
+        side_by_side=alone is not None and alone.side_by_side,
         limited=(lambda longest: preparation(model, processor, longest)) if "text" in parts else None,
         remarks=remarks,
     )

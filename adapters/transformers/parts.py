@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cka_plugin.adapters.steps import Step
+
 POOLING_MASK = "pooling_mask"  # a mask for the pooling that the model itself is not to see
 AUDIO_MASKS = ("input_features_mask", "feature_attention_mask", "input_values_mask", "padding_mask", "attention_mask")
 
@@ -24,7 +26,8 @@ class Part:
         identity: equal for two parts that make the same arguments of the same examples.
         one: a raw example, checked, as the processor takes it.
         bare: the one name under which `collate` gives anything, for a tensor by itself; None where there are several.
-        remarks: see `Preparation`.
+        remarks, steps, side_by_side: see `Preparation`.
+        join: what the steps made to keyword arguments.
     """
 
     collate: Callable[[Sequence[Any]], dict[str, Any]]
@@ -33,6 +36,9 @@ class Part:
     one: Callable[[Any], Any]
     bare: str | None = None
     remarks: Callable[[], list[str]] = list
+    steps: tuple[Step, ...] = ()
+    join: Callable[[Sequence[Any]], dict[str, Any]] | None = None
+    side_by_side: bool = False
 
 
 def digest(*what: Any) -> str:

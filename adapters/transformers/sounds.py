@@ -51,9 +51,9 @@ def audio_part(model: nn.Module, processor: Any = None) -> Part | None:
         return as_samples(sound, made.sampling_rate)[:longest]
 
     def collate(sounds: Sequence[Any]) -> dict[str, Any]:
-        if "generator" in options:  # UnivNet's noise: the same for the same examples
-            call["generator"] = np.random.default_rng(0)
-        encoded = dict(made([one(sound) for sound in sounds], **call))
+        # UnivNet's noise: the same for the same examples
+        drawn = {"generator": np.random.default_rng(0)} if "generator" in options else {}
+        encoded = dict(made([one(sound) for sound in sounds], **call, **drawn))
         seen = next((encoded.pop(key) for key in AUDIO_MASKS if key in encoded), None)
         inputs = {key: value for key, value in encoded.items() if key in takes}
         if whole > 1:
@@ -73,6 +73,7 @@ def audio_part(model: nn.Module, processor: Any = None) -> Part | None:
         f"{name}, {made.sampling_rate} Hz",
         digest("audio", name, made.to_json_string(), dtype, sorted(takes), sorted(call.items()), whole),
         one,
+        side_by_side=type(made).__module__.startswith("transformers."),
     )
 
 

@@ -51,7 +51,7 @@ ChurnOption = Annotated[float | None, typer.Option(help="share of predictions th
 AllowNanOption = Annotated[
     bool, typer.Option("--allow-nan", help="pass over dead and NaN layers that no baseline can judge")
 ]
-OF_THE_MACHINE = ("device", "max_memory")  # not of the model: given, they hold for those of a project too
+OF_THE_MACHINE = ("device", "workers", "max_memory")  # not of the model: given, they hold for those of a project too
 WITH_A_PROJECT = (
     "model",
     "config",

@@ -119,6 +119,7 @@ SPELLED = {
     "labels": Spelling(str | None, help="classes of the examples: a .txt, .csv or .npy file"),
     "pretrained": Spelling(bool, ("--untrained",), _negated, "bare architectures, without pretrained weights"),
     "progress": Spelling(bool, ("--quiet", "-q"), _negated, "no progress bar"),
+    "workers": Spelling(str, (), lambda text: int(text) if text.isdecimal() else text),
     "max_memory": Spelling(str),
     "levels": Spelling(
         bool, ("--levels",), help="hold similarity against an untrained copy of each model (run too), inputs and labels"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from cka_plugin.data.feeding import fed, say_what_is_left
 from cka_plugin.data.inputs import inputs_of
 from cka_plugin.data.kinds import RAW_KINDS
 from cka_plugin.data.numbers import Fingerprints, Ints, Words
+from cka_plugin.data.raw import Rows, RowsKey, raw
 from cka_plugin.data.roles import Choice, examples_alone
 
 DEFAULT_BATCH_SIZE = 64
@@ -37,6 +38,8 @@ class Batch:
         choices: members that can be the labels, the likeliest first.
         skipped: ids that could not be read.
         labels_apart: the labels come from elsewhere than the examples.
+        rows: what the steps of preparations made of each example, where that was done while reading.
+        again: reads the examples again, where pictures are not held after they were prepared.
     """
 
     index: int
@@ -49,6 +52,8 @@ class Batch:
     choices: tuple[Choice, ...] = ()
     skipped: list[Any] = field(default_factory=list)
     labels_apart: bool = False
+    rows: Mapping[RowsKey, Rows] = field(default_factory=dict, repr=False, compare=False)
+    again: Callable[[], Content] | None = field(default=None, repr=False, compare=False)
     _prepared: dict[Any, Inputs] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -58,7 +63,7 @@ class Batch:
 
     def without_content(self) -> Batch:
         """What a representation keeps of it: which examples they were, not what they hold."""
-        return replace(self, content=None, choices=(), _prepared={})
+        return replace(self, content=None, choices=(), rows={}, again=None, _prepared={})
 
     def for_model(self, takes: Takes) -> Inputs:
         """The inputs of one model; models that prepare raw examples alike share them.
@@ -74,6 +79,11 @@ class Batch:
         if not found.raw:
             return inputs_of(content, takes, found)
         return self._of_raw(found, takes)
+
+    def steps_made(self, takes: Takes) -> bool:
+        """Whether all that a model's preparation does with single examples was done while reading."""
+        found = self._fed(takes)
+        return bool(found.raw) and raw(found, takes).key in self.rows
 
     def labelled_for(self, takes: Takes) -> Batch:
         """The same, where a model takes what looks like the label as an argument with another label, or none."""
@@ -108,29 +118,13 @@ class Batch:
         return fed(self._held(), takes, [key for key, _ in self.choices])
 
     def _of_raw(self, found: Fed, takes: Takes) -> Inputs:
-        preparation = takes.preparation
-        kinds = ["audio" if member.kind == "tensor" else member.kind for member in found.raw]
-        what = " and ".join(dict.fromkeys(kinds))
-        if preparation is None:
-            raise ValueError(
-                f"{takes.name} does not say how to prepare {what} examples: give tensors, or "
-                f"transforms={{{takes.name!r}: function}} that makes a tensor of one example"
-            )
-        if not set(kinds) & set(preparation.kinds):
-            raise ValueError(f"{takes.name} takes {' and '.join(preparation.kinds)} examples; given {what}")
-        order = [place for kind in preparation.kinds for place, own in enumerate(kinds) if own == kind]
-        key = (preparation.key, tuple(found.raw[place].key for place in order))
-        if key not in self._prepared:
-            columns = [_sounds(found.raw[place].rows(), kinds[place]) for place in order]
-            raw = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
-            self._prepared[key] = preparation.collate(raw)
-        return self._prepared[key]
-
-
-def _sounds(rows: list[Any], kind: str) -> list[Any]:
-    if kind != "audio":
-        return rows
-    return [row.numpy().astype(np.float32) if hasattr(row, "numpy") else row for row in rows]
+        given = raw(found, takes)
+        if given.key not in self._prepared:
+            rows = self.rows.get(given.key)
+            if rows is None and given.spent and self.again is not None:
+                given = raw(fed(self.again(), takes, [key for key, _ in self.choices]), takes)
+            self._prepared[given.key] = given.inputs(rows)
+        return self._prepared[given.key]
 
 
 def raw_kinds(content: Content) -> tuple[str, ...]:

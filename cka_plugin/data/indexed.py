@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 
 from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.batches import DEFAULT_BATCH_SIZE, Batch, raw_kinds, split
-from cka_plugin.data.content import Content
+from cka_plugin.data.content import Content, joined
 from cka_plugin.data.empty import without_empty
 from cka_plugin.data.fingerprints import fingerprints_of
 from cka_plugin.data.labels import label_numbers
 from cka_plugin.data.numbers import Fingerprints, Ints
+from cka_plugin.data.raw import Rows, RowsKey, joined_rows
 from cka_plugin.data.reading import MissingExamplesError, ReadOptions
 from cka_plugin.data.repeats import Repeats
 from cka_plugin.data.roles import Choice, label_choices, meant
@@ -30,11 +32,23 @@ class Read:
         content: what they hold; None where none could be read.
         failed: which of those asked for are left out, by their place among them.
         fingerprints: (n,) where they are not those of the content (the bytes of a file).
+        rows: what the steps of preparations made of each, where they were made already.
     """
 
     content: Content | None
     failed: list[int] = field(default_factory=list)
     fingerprints: Fingerprints | None = None
+    rows: Mapping[RowsKey, Rows] = field(default_factory=dict)
+
+
+Reads: TypeAlias = Callable[[Ints, str], Read]  # positions and `on_error` to what is read there
+
+
+class Reader(Protocol):
+    """Reads minibatches ahead, by several workers."""
+
+    def __call__(self, read: Reads, parts: Sequence[Ints], on_error: str) -> Iterator[Read]:
+        """What `read` gives for each of the minibatches, in their order."""
 
 
 @dataclass(eq=False)
@@ -52,7 +66,7 @@ class Indexed:
     """
 
     ids: Sequence[Any]
-    read: Callable[[Ints, str], Read]
+    read: Reads
     what: str = "the data"
     _: KW_ONLY
     labels: Ints | None = None
@@ -115,20 +129,22 @@ class Indexed:
         with contextlib.closing(self.batches(options)) as batches:  # type: ignore[type-var]
             return {"data": [*self.planned(options), next(batches).fingerprints]}
 
-    def batches(self, options: ReadOptions) -> Iterator[Batch]:
+    def batches(self, options: ReadOptions, reader: Reader | None = None) -> Iterator[Batch]:
         planned = self.plan(options)
         places: dict[int, int] = {}
         for _, part in planned:
             for position in part:
                 places.setdefault(int(position), len(places))
         repeats = Repeats(self.what, "warn")
-        for index, (number, part) in enumerate(planned):
-            if not options.mine(index) or index in options.finished:
-                continue
-            read = self.read(part, options.on_error)
+        mine = [index for index in range(len(planned)) if options.mine(index) and index not in options.finished]
+        reads = (reader or _one_by_one)(self.read, [planned[index][1] for index in mine], options.on_error)
+        for index, read in zip(mine, reads, strict=True):
+            number, part = planned[index]
             failed = set(read.failed)
             kept = np.array([p for place, p in enumerate(part) if place not in failed], dtype=np.int64)
             content, prints, choices = self._parts(read, options, index)
+            rows = read.rows
+            again: Callable[[], Content] | None = partial(self._again, part, options.on_error)
             failed_ids = [self.ids[part[place]] for place in read.failed]
             if content is not None:
                 content, full = without_empty(content, options.on_error, self.what, [self.ids[p] for p in kept])
@@ -136,6 +152,7 @@ class Indexed:
                     failed_ids += [self.ids[int(p)] for p in np.delete(kept, full)]
                     prints, kept = prints[full], kept[full]
                     choices = [(key, classes[full]) for key, classes in choices]
+                    rows, again = {}, None  # texts: of which no rows are made
             if number == 0 and content is not None:
                 repeats.fresh(prints, kept.tolist())
             if content is None or len(kept) < MIN_EXAMPLES:
@@ -156,8 +173,15 @@ class Indexed:
                 tuple(choices),
                 failed_ids,
                 labels_apart=labels is not None,
+                rows=rows,
+                again=again,
             )
         repeats.warn()
+
+    def _again(self, part: Ints, on_error: str) -> Content:
+        content = self.read(part, on_error).content
+        assert content is not None
+        return content
 
     def _without_repeats(self, order: Ints, options: ReadOptions) -> Ints:
         """The examples whose content no earlier one has, in this order; for that all are read once."""
@@ -191,6 +215,32 @@ class Indexed:
         if prints is None:
             prints = fingerprints_of(meant(read.content, choices[0][0] if choices else None))
         return read.content, prints, choices
+
+
+def _one_by_one(read: Reads, parts: Sequence[Ints], on_error: str) -> Iterator[Read]:
+    for part in parts:
+        yield read(part, on_error)
+
+
+def joined_reads(parts: Sequence[Read], sizes: Sequence[int]) -> Read:
+    """Parts of a minibatch that were read apart, one after the other.
+
+    Args:
+        parts: them.
+        sizes: how many examples were asked for in each.
+    """
+    starts = np.cumsum([0, *sizes[:-1]]).tolist()
+    failed = [start + place for start, part in zip(starts, parts, strict=True) for place in part.failed]
+    there = [part for part in parts if part.content is not None]
+    if not there:
+        return Read(None, failed)
+    prints = [part.fingerprints for part in there if part.fingerprints is not None]
+    return Read(
+        joined([part.content for part in there if part.content is not None]),
+        failed,
+        np.concatenate(prints) if len(prints) == len(there) else None,
+        joined_rows([part.rows for part in there]),
+    )
 
 
 def held(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,17 @@ from torch import Tensor
 
 PICTURES = ("uint8", "uint16")  # arrays of these, (h, w) or (h, w, channels), are pictures
 RAW_KINDS = ("image", "text", "audio")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """In the place of a raw value that was prepared for all models, and is held no longer: a photograph is large.
+
+    Attributes:
+        kind: what it was.
+    """
+
+    kind: str
 
 
 def is_image(value: Any) -> bool:
@@ -78,6 +90,8 @@ def kind_of(values: Sequence[Any]) -> str:
     value = next((value for value in values if value is not None), None)
     if value is None:
         return "missing"
+    if isinstance(value, Spent):
+        return value.kind
     if isinstance(value, Tensor):
         return "tensor"
     if isinstance(value, str) or is_chat(value):

@@ -14,6 +14,7 @@ from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.batches import DEFAULT_BATCH_SIZE, Batch
 from cka_plugin.data.empty import without_empty
 from cka_plugin.data.fingerprints import fingerprints_of
+from cka_plugin.data.indexed import Reader
 from cka_plugin.data.labels import label_numbers
 from cka_plugin.data.numbers import Ints
 from cka_plugin.data.pieces import Piece, given, regrouped, with_tail
@@ -87,7 +88,7 @@ class Stream:
     def identity(self, options: ReadOptions) -> dict[str, list[Any]]:
         return {"data": [self._digest.hex()]}
 
-    def batches(self, options: ReadOptions) -> Iterator[Batch]:
+    def batches(self, options: ReadOptions, reader: Reader | None = None) -> Iterator[Batch]:
         if options.passes > 1 and not self.shuffles:
             raise ValueError(
                 f"passes={options.passes} needs data that can be read in a fresh order each time; this loader reads in "

@@ -11,6 +11,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from cka_plugin.core import MIN_EXAMPLES
 from cka_plugin.data.batches import Batch, Ints
+from cka_plugin.data.indexed import Reader
 from cka_plugin.data.loader import Stream
 from cka_plugin.data.reading import ReadOptions
 
@@ -37,7 +38,7 @@ class SampledStream(Stream):
         if self._given is not None and len(self._given) != examples:
             raise ValueError(f"given {len(self._given)} labels for {examples} examples: expected one an example")
 
-    def batches(self, options: ReadOptions) -> Iterator[Batch]:
+    def batches(self, options: ReadOptions, reader: Reader | None = None) -> Iterator[Batch]:
         process, processes = self.sampler.rank, self.sampler.num_replicas
         own = self._own(options)
         if not len(own):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from cka_plugin.data.batches import Batch
+from cka_plugin.data.indexed import Reader
 from cka_plugin.data.reading import ReadOptions
 
 
@@ -30,8 +31,8 @@ class Source(Protocol):
     def count(self, options: ReadOptions) -> tuple[int | None, int | None]:
         """(examples, minibatches) that reading would give, all passes; None where it is not known before."""
 
-    def batches(self, options: ReadOptions) -> Iterator[Batch]:
-        """Read."""
+    def batches(self, options: ReadOptions, reader: Reader | None = None) -> Iterator[Batch]:
+        """Read; by `reader`, where examples can be read in any order."""
 
     def with_labels(self, labels: Any) -> Source:
         """The same with labels from elsewhere."""

@@ -12,7 +12,6 @@ from cka_plugin.engine.device import choose_device
 from cka_plugin.engine.identity import recorded
 from cka_plugin.lending.running import stays_where_it_is
 from cka_plugin.models.description import described
-from cka_plugin.models.preparation import GIVEN
 from cka_plugin.models.subject import Subject
 from cka_plugin.options import Options
 from cka_plugin.representation import Representation
@@ -55,12 +54,9 @@ class ModelRun:
         """Numbers of the minibatches that an earlier run has left."""
         return frozenset() if self.kept is None else frozenset(self.kept.finished)
 
-    def prepare(self, batch: Batch) -> None:
-        """Make this model's inputs of a minibatch that it will run on, where that is code of ours alone."""
-        preparation = self.subject.preparation
-        ours = preparation is not None and not preparation.key.startswith(GIVEN)
-        if ours and batch.index not in self.finished:
-            batch.for_model(self.subject.takes)
+    def needs(self, batch: Batch) -> bool:
+        """Whether it will run on a minibatch."""
+        return batch.index not in self.finished
 
     def take(self, index: int, batch: Batch | None) -> int:
         """Run the model on a minibatch, or take what an earlier run has left of it.

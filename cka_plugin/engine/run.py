@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from cka_plugin.data import Batch, ReadOptions, Source
-from cka_plugin.engine.ahead import read_ahead
 from cka_plugin.engine.checkpoints import Checkpoint, ModelCheckpoint
 from cka_plugin.engine.device import choose_device
+from cka_plugin.engine.feeding import feeding
 from cka_plugin.engine.hashes import hash_of
 from cka_plugin.engine.identity import recorded
 from cka_plugin.engine.inputs import InputGrams
@@ -59,11 +59,16 @@ def run(
             for subject, its in zip(subjects, kept, strict=True)
         ]
         at_hand = [] if inputs is not None else _need_not_be_read(models, source, read)
-        batches = source.batches(replace(read, finished=frozenset(at_hand)))
-        stack.enter_context(contextlib.closing(batches))  # type: ignore[type-var]
-        if not source.users_code:
-            batches = read_ahead(batches, lambda batch: _prepare(models, batch))
-            stack.enter_context(contextlib.closing(batches))  # type: ignore[type-var]
+        needs = {id(model.subject.takes): model.needs for model in models}
+        feed = feeding(
+            source,
+            replace(read, finished=frozenset(at_hand)),
+            [model.subject.takes for model in models],
+            options,
+            needs=lambda takes, batch: needs[id(takes)](batch),
+            keeps_raw=inputs is not None,
+        )
+        batches = stack.enter_context(feed)
         bar = stack.enter_context(progress_bar(subjects, source, read, options.progress))
         for index, batch in _in_order(batches, at_hand):
             for model in models:
@@ -94,11 +99,6 @@ def _checkpoints(
         run["data"] = hash_of(*planned)
     checkpoint = Checkpoint(options.checkpoint_dir, run)
     return [checkpoint.of_model(subject) for subject in subjects]
-
-
-def _prepare(models: Sequence[ModelRun], batch: Batch) -> None:
-    for model in models:
-        model.prepare(batch)
 
 
 def _need_not_be_read(models: Sequence[ModelRun], source: Source, read: ReadOptions) -> list[int]:

@@ -15,6 +15,7 @@ from cka_plugin.analysis.ablation import Ablation, KeptBlock, Replacement, ablat
 from cka_plugin.analysis.errors.heads import align
 from cka_plugin.capture.hooks import Capture
 from cka_plugin.data import Batch, ReadOptions
+from cka_plugin.engine.feeding import feeding
 from cka_plugin.engine.model_run import hooked
 from cka_plugin.engine.progress import progress_bar
 from cka_plugin.experiments.shortcuts import (
@@ -51,6 +52,7 @@ def ablate(
     inputs: Any = None,
     label_key: str | int | None = None,
     on_error: str = "raise",
+    workers: int | str = "auto",
     seed: int = 0,
     progress: bool = True,
     checkpoint: str | None = None,
@@ -70,8 +72,8 @@ def ablate(
         labels: classes of the examples, where `data` has none.
         mapping: how the classes of the model's head correspond to those of the labels, as for `compare_errors`.
         level: of the intervals.
-        batch_size, max_examples, device, precision, pretrained, transforms, forward, inputs, label_key, on_error, seed,
-            progress, checkpoint, model_kwargs: as for `compare`.
+        batch_size, max_examples, device, precision, pretrained, transforms, forward, inputs, label_key, on_error,
+            workers, seed, progress, checkpoint, model_kwargs: as for `compare`.
         layers: the blocks to replace, by names, paths or patterns; all by default.
 
     Returns:
@@ -105,7 +107,7 @@ def ablate(
     watched = replace(subject, layers=subject.layers[-1:])  # the Gram vectors of one layer, which are not looked at
     with contextlib.ExitStack() as stack:
         capture = stack.enter_context(hooked(watched, options))
-        batches = stack.enter_context(contextlib.closing(source.batches(read)))  # type: ignore[type-var]
+        batches = stack.enter_context(feeding(source, read, [subject.takes], options))
         bar = stack.enter_context(progress_bar([subject] * (1 + len(blocks)), source, read, options.progress))
         for batch in batches:
             run.add(capture, batch, bar)

@@ -12,6 +12,7 @@ import numpy as np
 from cka_plugin.adapters.base import Layer
 from cka_plugin.analysis.probes import FOLDS, Probes, linear_probes, require_sklearn
 from cka_plugin.data import ReadOptions, label_numbers
+from cka_plugin.engine.feeding import feeding
 from cka_plugin.engine.model_run import hooked
 from cka_plugin.engine.progress import progress_bar
 from cka_plugin.experiments.single import needs_labels, open_one
@@ -48,6 +49,7 @@ def probe(
     inputs: Any = None,
     label_key: str | int | None = None,
     on_error: str = "raise",
+    workers: int | str = "auto",
     seed: int = 0,
     progress: bool = True,
     checkpoint: str | None = None,
@@ -72,7 +74,7 @@ def probe(
         regularisation: `C` of scikit-learn's logistic regression.
         seed: of the order of reading and of the folds.
         batch_size, max_examples, device, precision, pretrained, transforms, forward, inputs, label_key, on_error,
-            progress, checkpoint, model_kwargs, layers, part: as for `compare`.
+            workers, progress, checkpoint, model_kwargs, layers, part: as for `compare`.
 
     Returns:
         `Probes`: a row a layer with accuracy and standard error, and the chance line.
@@ -105,7 +107,7 @@ def _features(subject: Subject, source: Any, options: Options) -> tuple[list[np.
     classes: list[np.ndarray] = []
     with contextlib.ExitStack() as stack:
         capture = stack.enter_context(hooked(subject, options, features=True))
-        batches = stack.enter_context(contextlib.closing(source.batches(read)))  # type: ignore[type-var]
+        batches = stack.enter_context(feeding(source, read, [subject.takes], options))
         bar = stack.enter_context(progress_bar([subject], source, read, options.progress))
         for batch in batches:
             if batch.labels is None:

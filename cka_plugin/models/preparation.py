@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import default_collate
 
 from cka_plugin.adapters import Adapter, Preparation
+from cka_plugin.adapters.base import Step, by_steps
 
 
 def preparation_of(
@@ -51,13 +52,26 @@ def _impossible(error: ValueError | RuntimeError) -> Preparation:
 GIVEN = "given:"  # before the key of a preparation that is the user's own function
 
 
+def is_users(preparation: Preparation | None) -> bool:
+    """Whether a preparation is the user's own function, which may do anything, such as drawing random numbers."""
+    return preparation is not None and preparation.key.startswith(GIVEN)
+
+
 def given_transform(transform: Callable[[Any], Any]) -> Preparation:
     """The user's own function of one raw example, for any kind of example."""
 
-    def collate(raw: Sequence[Any]) -> Any:
-        prepared = default_collate([transform(example) for example in raw])
-        return tuple(prepared) if isinstance(prepared, list) else prepared
+    key = f"{GIVEN}{id(transform)}"
+    steps = (Step(key, transform),)
+
+    def join(examples: Sequence[Any]) -> Any:
+        made = default_collate(list(examples))
+        return tuple(made) if isinstance(made, list) else made
 
     return Preparation(
-        ("image", "text", "audio"), f"{GIVEN}{id(transform)}", collate, getattr(transform, "__name__", repr(transform))
+        ("image", "text", "audio"),
+        key,
+        by_steps(steps, join),
+        getattr(transform, "__name__", repr(transform)),
+        steps=steps,
+        join=join,
     )

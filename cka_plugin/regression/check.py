@@ -62,6 +62,7 @@ def check(
     label_key: str | int | None = None,
     device: str = "auto",
     on_error: str = "raise",
+    workers: int | str = "auto",
     max_memory: int | float | str = "auto",
     progress: bool = False,
 ) -> CheckResult:
@@ -92,8 +93,8 @@ def check(
         level: of the intervals.
         name: the model's name in messages.
         precision: of the forward pass; the baseline's by default.
-        pretrained, checkpoint, model_kwargs, transforms, forward, inputs, label_key, device, on_error, max_memory,
-            progress: as for `represent`.
+        pretrained, checkpoint, model_kwargs, transforms, forward, inputs, label_key, device, on_error, workers,
+            max_memory, progress: as for `represent`.
 
     Returns:
         A `CheckResult`: `.passed`, `.failures`, `.layers`, `.errors`; it prints as a table, worst layers first.
@@ -134,6 +135,7 @@ def check(
         "label_key": label_key,
         "device": device,
         "on_error": on_error,
+        "workers": workers,
         "max_memory": max_memory,
         "progress": progress,
     }
