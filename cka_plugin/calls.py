@@ -253,6 +253,7 @@ def represent_all(
     label_key: str | int | None = None,
     repeats: str = "warn",
     on_error: str = "raise",
+    workers: int | str = "auto",
     max_memory: int | float | str = "auto",
     checkpoint_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,

@@ -153,10 +153,11 @@ NUM_CLASSES = inspect.Parameter(
 
 def command(call: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as a command: beside its own parameters it takes the options of a call, as `**options`."""
-    chosen = [name for name in TAKES[call] if name not in NOT_IN_A_TERMINAL]
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(function, eval_str=True).parameters.values()
+        left = NOT_IN_A_TERMINAL | {p.name for p in own}  # `zoo` has workers that are another thing
+        chosen = [name for name in TAKES[call] if name not in left]
         parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.kind is not p.VAR_KEYWORD]
         parameters += [_parameter(name, call) for name in chosen]
         parameters += [NUM_CLASSES] if "model_kwargs" in chosen else []

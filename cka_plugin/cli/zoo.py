@@ -44,6 +44,7 @@ def zoo(
     from cka_plugin.models.patterns import names_of
     from cka_plugin.options import Options
     from cka_plugin.storage import budget_bytes
+    from cka_plugin.workers import how_many
     from cka_plugin.zoo.estimate import Asked, estimate
     from cka_plugin.zoo.run import planned
     from cka_plugin.zoo.workers import ProcessWorkers
@@ -61,8 +62,9 @@ def zoo(
             show_plan(tasks, found, workers, out)
         if dry_run:
             return
-        # Several processes read the same free memory.
+        # Several processes read the same free memory, and share the cores.
         options["max_memory"] = budget_bytes(options["max_memory"]) // workers
+        options["workers"] = how_many("auto", sharing=workers)
         files = cka_plugin.represent_all(dict(chosen), data, out, executor, **options)
     if as_json:
         print_json({"files": [str(file) for file in files]})

@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import random
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -93,6 +94,8 @@ class Processes:
     def _obstacle(self, read: Reads) -> str | None:
         if sys.platform != "linux" or "fork" not in multiprocessing.get_all_start_methods():
             return "processes that read are forked, which only Linux does safely"
+        if threading.current_thread() is not threading.main_thread() or multiprocessing.current_process().daemon:
+            return "only the main thread of a process that is no worker itself begins others"
         steps = [step.make for takes in self.work.models if takes.preparation for step in takes.preparation.steps]
         return obstacle(read, *steps)
 
