@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +15,10 @@ import torch
 
 from tests.benchmarks import accuracy, chart_libraries, formats, growth, measures, memory, pages, speed
 from tests.benchmarks.jobs import JOBS
+from tests.benchmarks.machine import machine
 from tests.benchmarks.rivals import installed
 
 BENCHMARKS = ("speed", "memory", "growth", "formats", "accuracy", "measures", "pages", "chart_libraries")
-
-
-def machine() -> dict[str, Any]:
-    """What it ran on."""
-    processor = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), processor)
-    return {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        **{package: version(package) for package in ("torch", "timm", "numpy", "cka-plugin")},
-    }
 
 
 def main() -> None:
