@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from cka_plugin.models.names import named
 from cka_plugin.options import Options
 from cka_plugin.report.page.call import call_of
 from cka_plugin.representation import Representation, files
+from cka_plugin.representation.folder import is_folder_of_saved
+from cka_plugin.representation.stored import StoredRepresentations, too_many_to_hold
+from cka_plugin.storage.vectors import budget_bytes
 from cka_plugin.warnings import warn
 from cka_plugin.zoo.run import run_zoo
 
@@ -57,8 +60,8 @@ def compare(
 
     Args:
         given: models: names (`"resnet50"`, `"timm:resnet50"`, `"hf:bert-base-uncased"`, `"torchvision:resnet50"`, a
-            local Hugging Face folder), `nn.Module`s, `Representation`s or paths of saved ones, in any mix; or one
-            mapping that names them. One model alone is compared with itself.
+            local Hugging Face folder), `nn.Module`s, `Representation`s, paths of saved ones or a folder of them (see
+            `represent_all`), in any mix; or one mapping that names them. One model alone is compared with itself.
         data: a folder of images (class sub-folders give labels), a `DataLoader`, a `Dataset`, a Hugging Face
             `datasets.Dataset`, arrays or tensors, a list of texts or images, a data frame, a file
             (`.txt .csv .tsv .jsonl .parquet .npz .npy`), `"sample:crops"`, `"sample:digits"` or
@@ -135,22 +138,37 @@ def compare(
     options = Options.of(locals())
     pairs = models.named(given, part)
     options.check_names(name for name, _ in pairs)
-    made: dict[str, Representation] = {
-        name: models.saved(name, model, options) for name, model in pairs if models.is_saved(model)
-    }
-    live = [(name, model) for name, model in pairs if name not in made]
+    made: dict[str, Representation] = {}
+    stored = None if layers is not None or levels else _left_in_files(pairs, max_memory)
+    if stored is None:
+        made = {name: models.saved(name, model, options) for name, model in pairs if models.is_saved(model)}
+    live = [(name, model) for name, model in pairs if name not in made] if stored is None else []
     if live:
         ran = over_data(live, data, options, next(iter(made.values()), None))
         made.update({representation.name: representation for representation in ran})
     else:
         used = levels and data is not None
-        unused = ["data"] * (data is not None and not used) + options.in_vain(next(iter(made.values())).options)
+        first = next(iter(made.values())) if stored is None else stored.about(pairs[0][0])
+        unused = ["data"] * (data is not None and not used) + options.in_vain(first.options)
         if unused:
             warn(f"{', '.join(unused)}: not used, as all models are saved representations")
         if used:
             made = {name: with_inputs(representation, data) for name, representation in made.items()}
     call = call_of(given, data if live else None, options)
-    return Comparison([made[name] for name, _ in pairs], estimator, match, max_memory, data if live else None, call)
+    chosen = [made[name] for name, _ in pairs] if stored is None else stored
+    comparison = Comparison(chosen, estimator, match, max_memory, data if live else None, call)
+    if len(given) == 1 and not live and isinstance(given[0], str | os.PathLike) and is_folder_of_saved(given[0]):
+        comparison.folder, comparison.files = Path(given[0]), {name: Path(model) for name, model in pairs}
+    return comparison
+
+
+def _left_in_files(pairs: Sequence[tuple[str, Any]], max_memory: int | float | str) -> StoredRepresentations | None:
+    """Saved representations that are too many to hold, read when they are asked for; None of others."""
+    paths = [(name, Path(model)) for name, model in pairs if isinstance(model, str | os.PathLike)]
+    if len(paths) < len(pairs) or not all(models.is_saved(path) for _, path in paths):
+        return None
+    budget = budget_bytes(max_memory)
+    return StoredRepresentations(paths, budget) if too_many_to_hold([path for _, path in paths], budget) else None
 
 
 def represent(

@@ -14,6 +14,7 @@ from cka_plugin.adapters.base import Layer
 from cka_plugin.analysis.pair_sums import PairSums
 from cka_plugin.core import Floats, Sums, check_estimator
 from cka_plugin.representation import Representation, check_comparable, files
+from cka_plugin.representation.stored import StoredRepresentations
 from cka_plugin.storage.vectors import VectorStore, budget_bytes
 from cka_plugin.tables import json_safe
 from cka_plugin.wording import listed
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 KIND = "comparison"  # of file
 EXPORTS = ("arrays", "model-explorer")
+FEW_MODELS = 32  # whose pairs are looked at one by one, and kept: they are asked for again
 
 
 class Comparison:
@@ -72,7 +74,7 @@ class Comparison:
 
     def __init__(
         self,
-        representations: Sequence[Representation],
+        representations: Sequence[Representation] | StoredRepresentations,
         estimator: str = "unbiased",
         match: str = "content",
         max_memory: int | float | str = "auto",
@@ -82,17 +84,30 @@ class Comparison:
         check_estimator(estimator)
         if not representations:
             raise ValueError("a comparison needs at least one representation")
-        names = [representation.name for representation in representations]
-        if len(set(names)) < len(names):
-            raise ValueError(f"the names of compared models must be unique: given {', '.join(names)}")
-        for other in representations:
-            check_comparable(representations[0], other, match)
-        self.representations = {representation.name: representation for representation in representations}
+        self.representations: Mapping[str, Representation]
+        if isinstance(representations, StoredRepresentations):
+            self.representations = representations
+        else:
+            names = [representation.name for representation in representations]
+            if len(set(names)) < len(names):
+                raise ValueError(f"the names of compared models must be unique: given {', '.join(names)}")
+            self.representations = {representation.name: representation for representation in representations}
+        first = self.representations[next(iter(self.representations))]
+        self._layers: dict[str, list[Layer]] = {}
+        self._about: dict[str, dict[str, Any]] = {}
+        for name in self.representations:
+            stored = isinstance(self.representations, StoredRepresentations)
+            other = self.representations.about(name) if stored else self.representations[name]
+            check_comparable(first, other, match)
+            self._layers[name], self._about[name] = other.layers, other.options.get("model") or {}
         self.estimator = estimator
         self.match = match
         self.data = data
         self.call = call
+        self.folder: Path | None = None  # of the representations, where they are those of one
+        self.files: dict[str, Path] | None = None
         self._pairs = PairSums(self.representations, estimator, VectorStore(budget_bytes(max_memory)))
+        self._models: Floats | None = None
         self._blocks: dict[str, BlockStructure] = {}
         self._last_measured: tuple[Any, Measured] | None = None
 
@@ -103,17 +118,23 @@ class Comparison:
 
     def layers(self, name: str) -> list[Layer]:
         """The layers of a model, in the order in which they fire."""
-        return self[name].layers
+        self._check_name(name)
+        return self._layers[name]
 
     def __getitem__(self, name: str) -> Representation:
         """The representation of a model by its name."""
-        if name not in self.representations:
-            raise ValueError(f"model {name!r} is not in this comparison: it has {listed(self.names)}")
+        self._check_name(name)
         return self.representations[name]
+
+    def _check_name(self, name: str) -> None:
+        if name not in self._layers:
+            raise ValueError(f"model {name!r} is not in this comparison: it has {listed(self.names)}")
 
     def sums(self, a: str, b: str) -> Sums:
         """Inner products per minibatch of the layers of two models; computed once."""
-        return self._pairs.of(self[a].name, self[b].name)
+        self._check_name(a)
+        self._check_name(b)
+        return self._pairs.of(a, b)
 
     def pair(self, a: str | None, b: str | None) -> tuple[str, str]:
         """The two models meant: `a` alone, with itself; neither, the pair where there are two models or one.
@@ -221,18 +242,50 @@ class Comparison:
             sums.append(self.sums(a, b))
         return difference(sums[0], cells[0], sums[1], cells[1], level)
 
-    def models(self) -> Floats:
+    def models(self, executor: Any = None) -> Floats:
         """Similarity of whole models: the mean CKA of layers at equal relative depth.
 
         Each layer is taken with the layer of the other model whose depth is nearest; both directions are averaged.
+        Computed once. A folder of more than fits in memory is compared in tiles (models by models by minibatches), kept
+        in its sub-folder `tiles` as they are finished: where this is stopped, it goes on there, and models that are
+        added to the folder later leave most tiles as they are.
+
+        Args:
+            executor: anything with `submit(...).result()`, as for `represent_all`, whose workers share the tiles; they
+                must see the folder. For a comparison of a folder, of whatever size.
 
         Returns:
             (models, models) float64, with 1 on the diagonal; layers without a similarity are left out.
+
+        Raises:
+            ValueError: an executor, but no folder.
+            RuntimeError: workers failed; the tiles that are done are kept.
         """
         from cka_plugin.analysis.layer_pairs import similarity_of_models
+        from cka_plugin.analysis.model_tiles import similarity_of_many
 
+        if self._models is not None:
+            return self._models.copy()
         depths = [[layer.depth for layer in self.layers(name)] for name in self.names]
-        return similarity_of_models(lambda i, j: self.matrix(self.names[i], self.names[j]), depths)
+        stored = isinstance(self.representations, StoredRepresentations) and not self.representations.fits
+        if executor is not None or (stored and self.folder is not None):
+            self._models = self._by_tiles(executor, depths)
+        elif len(self.names) > FEW_MODELS:
+            self._models = similarity_of_many(self.representations, self.estimator)
+        else:
+            self._models = similarity_of_models(lambda i, j: self.matrix(self.names[i], self.names[j]), depths)
+        return self._models.copy()
+
+    def _by_tiles(self, executor: Any, depths: list[list[float]]) -> Floats:
+        from cka_plugin.engine.progress import counted
+        from cka_plugin.zoo.tiles import FOLDER, Tiles
+
+        if self.folder is None or self.files is None:
+            raise ValueError("an executor shares the tiles of a folder: compare the folder itself, compare('zoo/')")
+        sizes = self[self.names[0]].batch_sizes
+        tiles = Tiles(self.folder / FOLDER, list(self.files.values()), depths, sizes, self.estimator)
+        tiles.make(executor, lambda missing: counted(len(missing), "tiles", shown=True))
+        return tiles.similarity()
 
     def chance(
         self,

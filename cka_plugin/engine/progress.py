@@ -29,6 +29,16 @@ def progress_bar(subjects: Sequence[Subject], source: Source, read: ReadOptions,
         yield bar
 
 
+@contextlib.contextmanager
+def counted(total: int, unit: str, shown: bool) -> Iterator[Any]:
+    """A bar that counts things, such as models."""
+    from tqdm.auto import tqdm
+
+    watched = False if in_notebook() else None  # None: only where there is a terminal
+    with tqdm(total=total, desc=unit, unit=f" {unit}", disable=watched if shown else True, dynamic_ncols=True) as bar:
+        yield bar
+
+
 def in_notebook() -> bool:
     """Whether this runs in a notebook, whose output is no terminal but is watched like one."""
     ipython = sys.modules.get("IPython")

@@ -75,8 +75,12 @@ def write(path: str | os.PathLike[str], saved: Saved) -> Path:
     return write_atomically(path, lambda file: write_tensors(file, tensors, metadata))
 
 
-def read(path: str | os.PathLike[str]) -> Saved:
+def read(path: str | os.PathLike[str], mapped_from: int | None = None) -> Saved:
     """Read a file of this package. The arrays of a large one are read, and checked, when they are used.
+
+    Args:
+        path: of the file.
+        mapped_from: bytes from which on it is large.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -97,7 +101,7 @@ def read(path: str | os.PathLike[str]) -> Saved:
                 f"{path} has format version {version}, this cka_plugin reads up to {VERSION}: upgrade cka-plugin to "
                 "read it"
             )
-        file = read_tensors(path, checksums=version > 1)
+        file = read_tensors(path, mapped_from, checksums=version > 1)
         held: dict[str, dict[str, Array | Unread]] = {}
         for name, array in file.arrays.items():
             owner, _, own_name = name.partition("/")

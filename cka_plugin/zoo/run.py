@@ -12,7 +12,7 @@ from typing import Any
 
 from cka_plugin.data import ReadOptions, open_data
 from cka_plugin.engine import ranks
-from cka_plugin.engine.progress import in_notebook
+from cka_plugin.engine.progress import counted
 from cka_plugin.executors import check_executor, over_executor
 from cka_plugin.models.names import is_saved
 from cka_plugin.options import Options
@@ -53,12 +53,9 @@ def run_zoo(
     tasks = planned(models, data, folder, options)
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(folder, [task.name for task in tasks])
-    from tqdm.auto import tqdm
-
-    shown = (False if in_notebook() else None) if options.progress else True
     broken: dict[str, str] = {}
     because: Counter[str] = Counter()
-    with tqdm(total=len(tasks), desc="models", unit=" models", disable=shown, dynamic_ncols=True) as bar:
+    with counted(len(tasks), "models", options.progress) as bar:
         for number, outcome, error in over_executor(executor, represent_one, tasks):
             task = tasks[number]
             if error is not None:
