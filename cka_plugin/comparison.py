@@ -847,9 +847,11 @@ class Comparison:
         return self._setting()
 
     def _setting(self, estimator: str | None = None) -> str:
-        """Which CKA, on what: there are a dozen, and some depend on n."""
+        """Which CKA, on what: there are a dozen, and some depend on n; pooling where it was asked for."""
         first = self[self.names[0]]
         which = f"{first.options.get('kernel', 'linear')} CKA, {estimator or self.estimator}"
+        pooling = first.options.get("pooling", "auto")
+        which += "" if pooling == "auto" else f", pooling {pooling}"
         return f"{which}; {first.n_examples:,} examples in minibatches of {first.batch_sizes[0]}"
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -35,6 +35,6 @@ class ClassesSeen:
         if sum(found) < SORTED_SHARE * sum(expected):
             warn(
                 f"the loader's minibatches hold {np.mean(found):.1f} classes on average where shuffled ones would hold "
-                f"{np.mean(expected):.1f}: the data seem to be sorted by class, which makes CKA far too small; give "
-                "shuffle=True, or the data set itself"
+                f"{np.mean(expected):.1f}: the data seem to be sorted by class, and CKA within few classes is another "
+                "number, often far too small; give shuffle=True, or the data set itself"
             )

@@ -112,3 +112,12 @@ def test_a_matrix_as_a_frame_has_the_layers_on_both_axes(comparison: cka.Compari
     assert list(frame.columns) == comparison["b"].layer_names
     assert (frame.index.name, frame.columns.name) == ("a", "b")
     assert np.array_equal(frame.to_numpy(), comparison.matrix("a", "b"))
+
+
+def test_the_setting_names_the_pooling_that_was_asked_for() -> None:
+    options = {"data": images(40), "batch_size": 20, "progress": False}
+    settings = [cka.compare({"a": ConvNet()}, pooling=pooling, **options).setting for pooling in ("auto", "mean")]
+    assert settings == [
+        "linear CKA, unbiased; 40 examples in minibatches of 20",
+        "linear CKA, unbiased, pooling mean; 40 examples in minibatches of 20",
+    ]

@@ -143,21 +143,23 @@ class WithoutDominant(Result):
         left_out: CKA on the rest, one entry a fraction.
         rows: layers of `a` that the means are over: those of its block, or all.
         columns: of `b`.
+        of_one_model: whether it is a model with itself, so that means are of two different layers.
     """
 
     matrix: Floats
     left_out: list[LeftOut]
     rows: range
     columns: range
+    of_one_model: bool = False
 
     def means(self) -> list[float]:
-        """Mean CKA of different layers on all examples, then for each fraction left out."""
+        """Mean CKA of two layers on all examples, then for each fraction left out; of one model, of different ones."""
         return [self._mean(self.matrix), *(self._mean(part.matrix) for part in self.left_out)]
 
     def _mean(self, matrix: Floats) -> float:
         part = matrix[self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
-        if matrix.shape[0] == matrix.shape[1] and np.allclose(matrix, matrix.T, equal_nan=True):
-            part = part[np.triu_indices(len(part), 1)]  # a model with itself
+        if self.of_one_model:
+            part = part[np.triu_indices(len(part), 1)]
         finite = part[np.isfinite(part)]
         return float(finite.mean()) if finite.size else math.nan
 
@@ -216,4 +218,4 @@ def without_dominant_examples(
     other = models[1] if len(models) > 1 else None
     other_order = orders[1] if len(models) > 1 else None
     left_out = cka_without_dominant_examples(models[0], orders[0], other, other_order, fractions)
-    return WithoutDominant(cka_sums(models[0], other).cka(), left_out, spans[0], spans[-1])
+    return WithoutDominant(cka_sums(models[0], other).cka(), left_out, spans[0], spans[-1], other is None)

@@ -12,6 +12,7 @@ from cka_plugin.analysis.components.dominance import (
     how_many,
     ranking,
     top_share,
+    without_dominant_examples,
 )
 from cka_plugin.analysis.components.principal import components
 from cka_plugin.analysis.grams import cka_sums, pack_layers
@@ -72,3 +73,14 @@ def test_the_union_of_both_models_dominant_examples_is_left_out() -> None:
     order, other = np.arange(100), np.arange(100)[::-1]
     counts = [result.count for result in cka_without_dominant_examples(made, order, made, other)]
     assert counts == [2, 10, 20]
+
+
+def test_means_of_two_models_are_over_all_their_layers_however_symmetric_the_matrix() -> None:
+    rng = np.random.default_rng(17)
+    x = rng.normal(size=(96, 20))
+    one, other = (pack_layers([y], minibatches(96, 32)) for y in (x, x + 0.3 * rng.normal(size=x.shape)))
+    pair = without_dominant_examples([one, other], [None, None], [0.1])
+    assert pair.means() == pytest.approx([pair.matrix[0, 0], pair.left_out[0].matrix[0, 0]])
+    same = pack_layers([x, x + rng.normal(size=x.shape)], minibatches(96, 32))
+    with_itself = without_dominant_examples([same], [None], [0.1])
+    assert with_itself.means()[0] == pytest.approx(with_itself.matrix[0, 1])
