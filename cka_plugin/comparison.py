@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from cka_plugin.adapters.base import Layer
 from cka_plugin.analysis.pair_sums import PairSums
 from cka_plugin.core import Floats, Sums, check_estimator
 from cka_plugin.representation import Representation, check_comparable, files
+from cka_plugin.representation.folder import accuracies_in
 from cka_plugin.representation.stored import StoredRepresentations
 from cka_plugin.storage.vectors import VectorStore, budget_bytes
 from cka_plugin.tables import json_safe
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from cka_plugin.analysis.errors.predictions_alike import Agreement
     from cka_plugin.analysis.errors.result import ErrorComparison
     from cka_plugin.analysis.examples.result import ExampleComparison
-    from cka_plugin.analysis.families import Summary
+    from cka_plugin.analysis.families import Families, Nearest, Summary
     from cka_plugin.analysis.levels.calibrated import Calibrated
     from cka_plugin.analysis.levels.chance import ChanceLevel
     from cka_plugin.analysis.levels.result import Levels
@@ -108,6 +110,7 @@ class Comparison:
         self.files: dict[str, Path] | None = None
         self._pairs = PairSums(self.representations, estimator, VectorStore(budget_bytes(max_memory)))
         self._models: Floats | None = None
+        self._accuracies: dict[str, float | None] | None = None
         self._blocks: dict[str, BlockStructure] = {}
         self._last_measured: tuple[Any, Measured] | None = None
 
@@ -286,6 +289,118 @@ class Comparison:
         tiles = Tiles(self.folder / FOLDER, list(self.files.values()), depths, sizes, self.estimator)
         tiles.make(executor, lambda missing: counted(len(missing), "tiles", shown=True))
         return tiles.similarity()
+
+    def nearest(self, name: str, k: int = 10, level: float = 0.95) -> Nearest:
+        """The models most similar to one, the most similar first: what to look at beside it, or to put in its place.
+
+        Args:
+            name: of the model.
+            k: how many; all others where there are fewer.
+            level: of the intervals.
+
+        Returns:
+            A `Nearest`: `.neighbours`, `.to_frame()`: similarity as in `models()`, with its jackknife interval over
+            minibatches, family, parameters and accuracy. Models without a similarity to it are no neighbours.
+
+        Raises:
+            ValueError: no such model; k below 1; a single model.
+
+        Example:
+            >>> import torch, cka_plugin as cka
+            >>> from torch import nn
+            >>> nets = {name: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)) for name in "abc"}
+            >>> comparison = cka.compare(nets, data=torch.randn(100, 8), progress=False)
+            >>> list(comparison.nearest("a", k=2).to_frame().columns)[:4]
+            ['name', 'similarity', 'low', 'high']
+        """
+        from cka_plugin.analysis.families import Nearest, Neighbour, mean_interval
+
+        self._check_name(name)
+        if k < 1:
+            raise ValueError(f"k {k}: expected 1 or more")
+        if len(self.names) < 2:
+            raise ValueError(f"{name} has no neighbours: it is the only model of this comparison")
+        row = self.models()[self.names.index(name)]
+        others = [place for place in np.argsort(-row, kind="stable").tolist() if self.names[place] != name]
+        neighbours = []
+        for place in [place for place in others if np.isfinite(row[place])][:k]:
+            other = self.names[place]
+            depths = [[layer.depth for layer in self.layers(one)] for one in (name, other)]
+            _, low, high = mean_interval(self._pairs.unkept(name, other), (depths[0], depths[1]), level)
+            about = self._about[other]
+            neighbours.append(
+                Neighbour(
+                    other,
+                    float(row[place]),
+                    low,
+                    high,
+                    about.get("family"),
+                    about.get("parameters"),
+                    self.accuracies([other])[other],
+                )
+            )
+        return Nearest(name, neighbours, len(self.names) - 1)
+
+    def families(self, families: Mapping[str, str] | None = None, permutations: int = 999, seed: int = 0) -> Families:
+        """Which families of models lie together, and whether beyond what size and accuracy explain.
+
+        Similarity within families against that between them, tested by permuting the models; and a partial Mantel test
+        of the same given the differences in size (decades of parameters) and accuracy, as models of one family are
+        often of one size.
+
+        Args:
+            families: of each model, {model: family}; by default as its framework names it.
+            permutations: of the models, drawn at random.
+            seed: of the draws.
+
+        Returns:
+            A `Families`: `.families` (one row each, with the nearest other family), `.together` (every two families),
+            `.gap`, `.beyond`, `.to_frame()`.
+
+        Raises:
+            ValueError: a model without a family; fewer than two families, or none of two models.
+
+        Source: Mantel 1967; Smouse, Long & Sokal 1986; Legendre 2000.
+
+        Example:
+            >>> import torch, cka_plugin as cka
+            >>> from torch import nn
+            >>> nets = {f"{kind}{i}": nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+            ...         for kind in "ab" for i in range(3)}
+            >>> comparison = cka.compare(nets, data=torch.randn(100, 8), progress=False)
+            >>> found = comparison.families({name: name[0] for name in nets})
+            >>> sorted(found.to_frame()["name"]), found.controls
+            (['a', 'b'], ())
+        """
+        from cka_plugin.analysis.families import find_families
+
+        chosen = {name: about.get("family") for name, about in self._about.items()} if families is None else families
+        lacking = [name for name in self.names if chosen.get(name) is None]
+        if lacking:
+            raise ValueError(f"no family is known of {listed(lacking, 4)}: give families={{model: family}}")
+        sizes = {
+            name: math.log10(about["parameters"]) for name, about in self._about.items() if about.get("parameters")
+        }
+        right = {name: value for name, value in self.accuracies(self.names).items() if value is not None}
+        controls = {
+            what: known for what, known in (("size", sizes), ("accuracy", right)) if len(set(known.values())) > 1
+        }
+        return find_families(
+            self.models(), self.names, {name: str(chosen[name]) for name in self.names}, controls, permutations, seed
+        )
+
+    def accuracies(self, names: Sequence[str] | None = None) -> dict[str, float | None]:
+        """Share of examples that each model gets right; None without labels that are classes of its head.
+
+        Args:
+            names: of models; all by default.
+        """
+        if self._accuracies is None:
+            self._accuracies = {} if self.folder is None else dict(accuracies_in(self.folder))
+        for name in self.names if names is None else names:
+            if name not in self._accuracies:
+                self._accuracies[name] = self[name].accuracy
+        return {name: self._accuracies[name] for name in (self.names if names is None else names)}
 
     def chance(
         self,

@@ -29,7 +29,7 @@ FLOORS: list[list[str]] = [
     ["analysis.errors", "analysis.blocks", "analysis.examples"],
     ["analysis.levels"],
     ["analysis.components", "analysis.measures"],
-    ["analysis.statistics", "analysis.subsets", "analysis.difference"],
+    ["analysis.statistics", "analysis.subsets", "analysis.difference", "analysis.layer_pairs"],
     ["analysis.grams"],
     ["representation", "workers"],
     ["data"],

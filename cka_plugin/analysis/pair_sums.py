@@ -37,9 +37,20 @@ class PairSums:
                 self._of_pairs[a, b] = self._made(a, b)
         return self._of_pairs[a, b]
 
+    def unkept(self, a: str, b: str) -> Sums:
+        """The same, not kept: for looking at very many pairs once."""
+        if (a, b) in self._of_pairs or (b, a) in self._of_pairs:
+            return self.of(a, b)
+        first, second = self.representations[a], self.representations[b]
+        xy = np.empty((len(first.minibatches), len(first.layers), len(second.layers)))
+        return self._filled(xy, a, b)
+
     def _made(self, a: str, b: str) -> Sums:
         first, second = self.representations[a], self.representations[b]
-        xy = self.store.empty((len(first.minibatches), len(first.layers), len(second.layers)))
+        return self._filled(self.store.empty((len(first.minibatches), len(first.layers), len(second.layers))), a, b)
+
+    def _filled(self, xy: Floats, a: str, b: str) -> Sums:
+        first, second = self.representations[a], self.representations[b]
         for row, x, y in zip(xy, first.minibatches, second.minibatches, strict=True):
             row[...] = inner_products(x.vectors, x.diagonals, y.vectors, y.diagonals, self.estimator)
             release(row, x.vectors, y.vectors)

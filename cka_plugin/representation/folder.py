@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cka_plugin.representation.files import is_saved, naming
-from cka_plugin.storage import MALFORMED, plain, read_metadata
+from cka_plugin.storage import CHECKSUM, MALFORMED, plain, read_metadata
 
 MANIFEST = "manifest.json"
 VERSION = 1  # of the manifest
@@ -75,6 +75,16 @@ def failed_in(folder: str | os.PathLike[str]) -> dict[str, str]:
     """Name -> error of the models of a folder that have failed, as its manifest has them."""
     listed = read_manifest(folder)["models"]
     return {name: str(entry.get("error")) for name, entry in listed.items() if entry["state"] == FAILED}
+
+
+def accuracies_in(folder: str | os.PathLike[str]) -> dict[str, float | None]:
+    """Name -> accuracy of the models of a folder whose files are as its manifest has them."""
+    found = {}
+    for name, entry in read_manifest(folder)["models"].items():
+        file = Path(folder) / entry["file"]
+        if "accuracy" in entry and file.is_file() and read_metadata(file).get(CHECKSUM) == entry.get("checksum"):
+            found[name] = entry["accuracy"]
+    return found
 
 
 def _name_in(file: Path) -> str | None:
