@@ -124,6 +124,11 @@ class Comparison:
         self._check_name(name)
         return self._layers[name]
 
+    def family(self, name: str) -> str | None:
+        """The family of a model, as its framework names it; None where it was not recorded."""
+        self._check_name(name)
+        return self._about[name].get("family")
+
     def __getitem__(self, name: str) -> Representation:
         """The representation of a model by its name."""
         self._check_name(name)
@@ -334,7 +339,7 @@ class Comparison:
                     float(row[place]),
                     low,
                     high,
-                    about.get("family"),
+                    self.family(other),
                     about.get("parameters"),
                     self.accuracies([other])[other],
                 )
@@ -374,7 +379,7 @@ class Comparison:
         """
         from cka_plugin.analysis.families import find_families
 
-        chosen = {name: about.get("family") for name, about in self._about.items()} if families is None else families
+        chosen = {name: self.family(name) for name in self.names} if families is None else families
         lacking = [name for name in self.names if chosen.get(name) is None]
         if lacking:
             raise ValueError(f"no family is known of {listed(lacking, 4)}: give families={{model: family}}")

@@ -21,6 +21,7 @@ from cka_plugin.tables import Result, short, text_table
 from cka_plugin.wording import for_terminal, listed
 
 LEAST = 4  # models of which a test can say anything
+_SAID = 5  # pairs of families in a sentence; `together` has all
 _TIE = 1e-9  # dealings that give the same number up to rounding count as equal to it
 
 
@@ -103,8 +104,9 @@ class Families(Result):
         said.append(f"Given differences in {what}: partial correlation {self.beyond}.")
         close = [pair for pair in self.together if pair.p_corrected <= 0.05]
         if close:
-            pairs = [f"{pair.a} and {pair.b} ({pair.similarity:.3f})" for pair in close]
-            said.append(f"Different families that lie together: {listed(pairs, 6)}.")
+            pairs = [f"{pair.a} and {pair.b} ({pair.similarity:.3f})" for pair in close[:_SAID]]
+            more = f", and {len(close) - _SAID} other pairs" if len(close) > _SAID else ""
+            said.append(f"Different families that lie together: {', '.join(pairs)}{more}.")
         if self.left_out:
             reasons = [f"{name} ({reason})" for name, reason in self.left_out.items()]
             said.append(f"Left out: {listed(reasons, 4)}.")

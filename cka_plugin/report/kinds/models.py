@@ -15,14 +15,20 @@ def draw_models(results: Results, models: Given, frame: Frame, **options: Any) -
     from cka_plugin.report.plots.models import models as draw_models
 
     names = all_of(results, models, "models")
-    return draw_models(results.models(), names, frame=frame, **options)
+    return draw_models(results.models(), names, frame=frame, **{"families": _families(results), **options})
 
 
 def draw_model_map(results: Results, models: Given, frame: Frame, **options: Any) -> Figure:
     from cka_plugin.report.plots.models import model_map
 
     names = all_of(results, models, "model_map")
-    return model_map(results.models(), names, frame=frame, **options)
+    return model_map(results.models(), names, frame=frame, **{"families": _families(results), **options})
+
+
+def _families(results: Results) -> list[str] | None:
+    """The family of each model, as its framework names it; None where of some nobody knows."""
+    found = [results.family(name) for name in results.names]
+    return [family for family in found if family is not None] if None not in found else None
 
 
 def draw_agreement(results: Results, models: Given, frame: Frame, which: str | None = None, **options: Any) -> Figure:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cka_plugin.core import Floats
 from cka_plugin.report.plots.colour_scale import Scale, draw_cells, scale_of
+from cka_plugin.report.plots.families import MANY, draw_families, name_runs
 from cka_plugin.report.plots.frame import (
     BLUE,
     DEFAULT,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _NARROW = 0.1  # a scale on which two decimals would not tell cells apart
 _WRITTEN = 12  # models up to which the numbers stand in the cells
+_ORDERED = 300  # models up to which leaves are put in the best order, which takes the square of their number and more
 
 
 @styled
@@ -38,11 +40,13 @@ def models(
     limits: tuple[float, float] | None = None,
     bar: str = "mean CKA at equal depth",
     frame: Frame = DEFAULT,
+    families: Sequence[str] | None = None,
 ) -> Figure:
     """How alike models are, each with each other, those most alike side by side under a tree of clusters.
 
     The tree joins clusters by their mean angle, arccos of the similarity (average linkage); its height is that angle.
-    Models without a similarity (NaN) come last, hatched.
+    Models without a similarity (NaN) come last, hatched. Of more than 45 models, whose names would touch, the families
+    of neighbours are named where they have room.
 
     Args:
         similarity: (models, models), as `Comparison.models` gives it.
@@ -50,6 +54,7 @@ def models(
         limits: ends of the colour scale; by default what the matrix holds.
         bar: what the colour bar says.
         frame: axes, width and title.
+        families: of the models, for pictures of very many.
 
     Returns:
         The figure.
@@ -74,6 +79,8 @@ def models(
     scale = scale_of([matrix], limits)
     image = draw_models(axes, matrix, [names[place] for place in order], scale)
     figure.colorbar(image, ax=axes, label=bar, extend=scale.extend, fraction=0.05, pad=0.03)
+    if count > MANY and families is not None:
+        name_runs(axes, [families[place] for place in order])
     if tree:
         _draw_tree(axes, tree, count)
     cut_to_height(figure, frame)
@@ -81,16 +88,20 @@ def models(
 
 
 @styled
-def model_map(similarity: Floats, names: Sequence[str], frame: Frame = DEFAULT) -> Figure:
+def model_map(
+    similarity: Floats, names: Sequence[str], frame: Frame = DEFAULT, families: Sequence[str] | None = None
+) -> Figure:
     """Models as points on a map: the nearer, the more alike.
 
     Distances are angles, arccos of the similarity in degrees, laid out in the plane by classical scaling; the axes say
-    what share of the squared distances each shows.
+    what share of the squared distances each shows. Of more than 45 models families are told by colours and markers,
+    and named in their middle.
 
     Args:
         similarity: (models, models), as `Comparison.models` gives it; a model without similarities is left out.
         names: of the models.
         frame: axes, width and title.
+        families: of the models, for maps of very many.
 
     Returns:
         The figure.
@@ -109,16 +120,22 @@ def model_map(similarity: Floats, names: Sequence[str], frame: Frame = DEFAULT) 
     angles = np.degrees(angles_of(similarity))
     known = _complete(angles)
     places, share = classical_scaling(angles[np.ix_(known, known)])
-    figure, axes = axes_in(frame, "column", height=1.0)
-    axes.scatter(places[:, 0], places[:, 1], s=14, color=BLUE, zorder=3, linewidth=0)
+    many = len(known) > MANY and families is not None
+    figure, axes = axes_in(frame, "text" if many else "column", height=1.0, wide=0.8)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.margins(0.2)
+    axes.margins(0.05 if many else 0.2)
+    if not many:
+        axes.scatter(places[:, 0], places[:, 1], s=14, color=BLUE, zorder=3, linewidth=0)
     for axis, value in zip((axes.xaxis, axes.yaxis), share, strict=True):
         axis.set_label_text(f"degrees ({value:.0%} of squared distances)")
     axes.grid(color="0.9", linewidth=0.5)
     axes.set_axisbelow(True)
+    if many and families is not None:
+        draw_families(axes, places, [families[place] for place in known])
+        return figure
     figure.draw_without_rendering()
-    name_points(axes, list(places[:, 0]), list(places[:, 1]), [names[place] for place in known])
+    if len(known) <= MANY:
+        name_points(axes, list(places[:, 0]), list(places[:, 1]), [names[place] for place in known])
     return figure
 
 
@@ -158,9 +175,14 @@ def classical_scaling(distances: Floats) -> tuple[Floats, Floats]:
 def draw_models(axes: Axes, matrix: Floats, names: Sequence[str], scale: Scale) -> AxesImage:
     """Draw a (models, models) matrix with its names, and its numbers where they fit."""
     image = draw_cells(axes, matrix, scale)
-    shown = distinct(names, 24)
-    axes.set_xticks(range(len(names)), shown, rotation=90)
-    axes.set_yticks(range(len(names)), shown)
+    if len(names) <= MANY:
+        shown = distinct(names, 24)
+        axes.set_xticks(range(len(names)), shown, rotation=90)
+        axes.set_yticks(range(len(names)), shown)
+    else:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_xlabel(f"{len(names):,} models")
     if len(names) <= _WRITTEN:
         write_cells(axes, matrix, image)
     return image
@@ -208,16 +230,24 @@ def _tree(angles: Floats) -> dict[str, Any]:
     from scipy.spatial.distance import squareform
 
     known = np.where(np.isfinite(angles), angles, np.pi / 2)
-    joined = linkage(squareform(known, checks=False), "average", optimal_ordering=True)
+    joined = linkage(squareform(known, checks=False), "average", optimal_ordering=len(known) <= _ORDERED)
     return dict(dendrogram(joined, no_plot=True))
 
 
 def _draw_tree(axes: Axes, tree: dict[str, Any], count: int) -> None:
     above = axes.inset_axes((0.0, 1.02, 1.0, 0.2))
-    for x, y in zip(tree["icoord"], tree["dcoord"], strict=True):
-        above.plot((np.array(x) - 5) / 10, np.degrees(y), color="0.25", linewidth=0.8, gid="join")
+    if count <= MANY:
+        for x, y in zip(tree["icoord"], tree["dcoord"], strict=True):
+            above.plot((np.array(x) - 5) / 10, np.degrees(y), color="0.25", linewidth=0.8, gid="join")
+    else:
+        from matplotlib.collections import LineCollection
+
+        x, y = (np.asarray(tree[name]) for name in ("icoord", "dcoord"))
+        joins = np.stack([(x - 5) / 10, np.degrees(y)], axis=-1)
+        above.add_collection(LineCollection(list(joins), colors="0.25", linewidths=0.3))
+        above.set_ylim(0, float(np.degrees(y).max()) * 1.05)
     above.set_xlim(-0.5, count - 0.5)
-    above.set_ylim(0, None)
+    above.set_ylim(bottom=0)
     above.set_xticks([])
     above.set_ylabel("angle (°)")
     above.spines[["top", "right", "bottom"]].set_visible(False)

@@ -67,3 +67,34 @@ def test_the_map_leaves_out_what_has_no_place_and_names_the_rest() -> None:
 def test_one_model_is_no_picture() -> None:
     with pytest.raises(ValueError, match="two or more models: given 1"):
         models(np.eye(1), ["a"])
+
+
+def many(count: int = 200, kinds: int = 12) -> tuple[np.ndarray, list[str], list[str]]:
+    """Very many models of some families, with noise."""
+    noise = np.random.default_rng(0).uniform(0, 0.05, (count, count))
+    family = np.arange(count) % kinds
+    alike = np.where(np.equal.outer(family, family), 0.85, 0.4) + (noise + noise.T) / 2
+    np.fill_diagonal(alike, 1.0)
+    return alike, [f"model{i}" for i in range(count)], [f"family_{i}" for i in family]
+
+
+def test_of_very_many_models_families_are_named_where_they_have_room() -> None:
+    alike, names, families = many()
+    figure = models(alike, names, families=families, frame=Frame(title="title"))
+    assert faults(figure) == []
+    named = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert sorted(named) == sorted(set(families)), "each family is one run"
+    figure = models(alike, names)
+    assert faults(figure) == []
+    assert figure.axes[0].get_xlabel() == "200 models"
+
+
+def test_a_map_of_very_many_models_tells_families_apart_and_names_them() -> None:
+    alike, names, families = many(kinds=40)
+    figure = model_map(alike, names, families=families, frame=Frame(title="title"))
+    assert faults(figure) == []
+    axes = figure.axes[0]
+    assert sum(len(points.get_offsets()) for points in axes.collections) == 200
+    assert {text.get_text() for text in axes.texts if text.get_text()} <= set(families)
+    assert len({text.get_text() for text in axes.texts}) > 10
+    assert not [text for text in model_map(alike, names).axes[0].texts if text.get_text()]
