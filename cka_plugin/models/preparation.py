@@ -10,6 +10,7 @@ from torch.utils.data import default_collate
 
 from cka_plugin.adapters import Adapter, Preparation
 from cka_plugin.adapters.base import Step, by_steps
+from cka_plugin.adapters.steps import configured
 
 
 def preparation_of(
@@ -60,8 +61,9 @@ def is_users(preparation: Preparation | None) -> bool:
 def given_transform(transform: Callable[[Any], Any]) -> Preparation:
     """The user's own function of one raw example, for any kind of example."""
 
-    key = f"{GIVEN}{id(transform)}"
-    steps = (Step(key, transform),)
+    known = library_steps(transform)
+    key = f"{GIVEN}{id(transform)}" if known is None else f"library: {[step.key for step in known]}"
+    steps = (Step(key, transform),) if known is None else known
 
     def join(examples: Sequence[Any]) -> Any:
         made = default_collate(list(examples))
@@ -74,4 +76,34 @@ def given_transform(transform: Callable[[Any], Any]) -> Preparation:
         getattr(transform, "__name__", repr(transform)),
         steps=steps,
         join=join,
+        side_by_side=known is not None,
     )
+
+
+# Of torchvision and timm, which draw no random numbers, keep nothing, and release the interpreter lock
+_LIBRARIES = ("torchvision.transforms.", "timm.data.")
+_PURE = (
+    "CenterCrop", "ConvertImageDtype", "Grayscale", "ImageClassification", "MaybeToTensor", "Normalize",
+    "PILToTensor", "Pad", "Resize", "ToDtype", "ToImage", "ToNumpy", "ToTensor",
+)  # fmt: skip
+
+
+def library_steps(transform: Any) -> tuple[Step, ...] | None:
+    """The steps of a transform that is made of a library's own alone; None where it is not, or may draw random numbers.
+
+    Example:
+        >>> from torchvision import transforms
+        >>> resize, tensor = transforms.Resize(8), transforms.ToTensor()
+        >>> len(library_steps(transforms.Compose([resize, tensor])))
+        2
+        >>> library_steps(transforms.Compose([resize, transforms.RandomCrop(4), tensor])) is None
+        True
+    """
+    kind = type(transform)
+    if not f"{kind.__module__}.".startswith(_LIBRARIES):
+        return None
+    if kind.__name__ == "Compose":
+        parts = [library_steps(each) for each in transform.transforms]
+        return None if None in parts else tuple(step for part in parts for step in part or ())
+    pure = kind.__name__ in _PURE and not getattr(transform, "inplace", False)
+    return (Step(configured(transform), transform),) if pure else None

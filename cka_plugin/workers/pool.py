@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from cka_plugin.warnings import Told, kept_warnings, warn
+
 T = TypeVar("T")
 NAME = "cka-plugin-worker"
 
@@ -44,16 +46,16 @@ class Pool:
         """Begin nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def submit(self, function: Callable[..., T], *given: Any) -> Future[T]:
-        """Have something done."""
-        return self._threads.submit(function, *given)
+    def submit(self, function: Callable[..., T], *given: Any) -> Future[tuple[T, Told]]:
+        """Have something done; with what it gives comes what it would warn of, for whoever waits for it."""
+        return self._threads.submit(_telling, function, *given)
 
     def ahead(self, items: Iterator[T], prepare: Callable[[T], object], depth: int) -> Iterator[T]:
         """The same items in the same order, up to `depth` of them being `prepare`d at a time.
 
         What an item raises comes after those before it.
         """
-        waiting: deque[tuple[T, Future[object]]] = deque()
+        waiting: deque[tuple[T, Future[tuple[object, Told]]]] = deque()
         failure: BaseException | None = None
         ended = False
         while True:
@@ -69,10 +71,21 @@ class Pool:
             if not waiting:
                 break
             item, done = waiting.popleft()
-            done.result()
+            say(done.result()[1])
             yield item
         if failure is not None:
             raise failure
+
+
+def say(told: Told) -> None:
+    """Warn of what others have kept."""
+    for message, category in told:
+        warn(message, category)
+
+
+def _telling(function: Callable[..., T], *given: Any) -> tuple[T, Told]:
+    with kept_warnings() as told:
+        return function(*given), told
 
 
 def _alone(together: threading.Barrier) -> None:

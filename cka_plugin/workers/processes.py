@@ -25,8 +25,9 @@ from torch.utils.data import DataLoader, Dataset
 from cka_plugin.data.fingerprints import fingerprint_raw
 from cka_plugin.data.indexed import Read, Reads, joined_reads
 from cka_plugin.data.numbers import Ints
-from cka_plugin.warnings import warn
+from cka_plugin.warnings import Told, warn
 from cka_plugin.workers.obstacles import obstacle
+from cka_plugin.workers.pool import say
 from cka_plugin.workers.threads import chunks
 from cka_plugin.workers.work import Work
 
@@ -47,7 +48,7 @@ class _Done:
 
     read: Read | None = None
     reason: str | None = None
-    warned: list[tuple[str, type[Warning]]] = field(default_factory=list)
+    warned: Told = field(default_factory=list)
 
 
 class Processes:
@@ -103,47 +104,43 @@ class Processes:
         """What is read, a minibatch at a time; or, last, why no more can be read so."""
         cut = [chunks(part, -(-len(part) // self.workers)) for part in parts]
         jobs = _Jobs(self.work, read, [few for part in cut for few in part], on_error)
-        loader: Any = DataLoader(
-            jobs,
-            batch_size=None,
-            num_workers=self.workers,
-            prefetch_factor=2,
-            collate_fn=_as_it_is,  # type: ignore[arg-type]
-            generator=torch.Generator(),  # else one number is drawn from the user's
-            multiprocessing_context="fork",
-        )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "This DataLoader will create")  # more than cores: so it was said
+            loader: Any = DataLoader(
+                jobs,
+                batch_size=None,
+                num_workers=self.workers,
+                prefetch_factor=2,
+                collate_fn=_as_it_is,  # type: ignore[arg-type]
+                generator=torch.Generator(),  # else one number is drawn from the user's
+                multiprocessing_context="fork",
+            )
             done = iter(loader)
         try:
             for part, cuts in zip(parts, cut, strict=True):
-                found = [self._next(done) for _ in cuts]
+                found: list[_Done] = [next(done) for _ in cuts]
                 reason = next((one.reason for one in found if one.reason is not None), None)
                 if reason is not None:
                     yield reason
                     return
                 reads = [one.read for one in found if one.read is not None]
                 for one in found:
-                    _say(one.warned)
+                    say(one.warned)
                 if len(reads) < len(found):  # read again as it would be without workers: it raises what it would
                     yield read(part, on_error)
                 else:
                     yield joined_reads(reads, [len(few) for few in cuts])
-        finally:
-            shut = getattr(done, "_shutdown_workers", None)
-            if shut is not None:
-                shut()
-
-    def _next(self, done: Iterator[_Done]) -> _Done:
-        try:
-            return next(done)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
             raise RuntimeError(
-                f"{self.what}: a process that reads it has ended ({error}); perhaps memory ran out: workers=0 reads in "
-                "this process"
+                f"{self.what}: a process that reads it has ended ({str(error).strip()}); perhaps memory ran out: "
+                "workers=0 reads in this process"
             ) from error
+        finally:
+            shut = getattr(done, "_shutdown_workers", None)
+            if shut is not None:
+                shut()
 
 
 class _Jobs(Dataset[_Done]):
@@ -205,8 +202,3 @@ def _random_states() -> tuple[Any, ...]:
     """Where the global generators are."""
     _, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
     return random.getstate(), np.asarray(keys).tobytes(), *rest, torch.get_rng_state().numpy().tobytes()
-
-
-def _say(warned: Sequence[tuple[str, type[Warning]]]) -> None:
-    for message, category in warned:
-        warn(message, category)

@@ -8,7 +8,8 @@ from concurrent.futures import Future
 
 from cka_plugin.data.indexed import Read, Reads, joined_reads
 from cka_plugin.data.numbers import Ints
-from cka_plugin.workers.pool import Pool
+from cka_plugin.warnings import Told
+from cka_plugin.workers.pool import Pool, say
 from cka_plugin.workers.work import Work
 
 CHUNK = 4  # examples a thread takes at a time: fewer cost more to hand out, more leave threads idle at the end
@@ -28,7 +29,7 @@ class Threads:
 
     def __call__(self, read: Reads, parts: Sequence[Ints], on_error: str) -> Iterator[Read]:
         """The minibatches, in their order; see `Reader`."""
-        waiting: deque[list[Future[Read]]] = deque()
+        waiting: deque[list[Future[tuple[Read, Told]]]] = deque()
         left = iter(parts)
 
         def begin() -> None:
@@ -44,7 +45,9 @@ class Threads:
             if found is None:  # read again as it would be without workers: it raises what it would, where it would
                 yield read(part, on_error)
             else:
-                yield joined_reads(found, [len(few) for few in chunks(part, CHUNK)])
+                for _, told in found:
+                    say(told)
+                yield joined_reads([read for read, _ in found], [len(few) for few in chunks(part, CHUNK)])
 
 
 def chunks(part: Ints, size: int) -> list[Ints]:
@@ -52,7 +55,7 @@ def chunks(part: Ints, size: int) -> list[Ints]:
     return [part[start : start + size] for start in range(0, len(part), size)]
 
 
-def _all(waiting: Sequence[Future[Read]]) -> list[Read] | None:
+def _all(waiting: Sequence[Future[tuple[Read, Told]]]) -> list[tuple[Read, Told]] | None:
     """What all of them give, once all are done; None where one failed."""
     failed = [few for few in waiting if few.exception() is not None]
     return None if failed else [few.result() for few in waiting]

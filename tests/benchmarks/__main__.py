@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from tests.benchmarks import accuracy, chart_libraries, formats, growth, measures, memory, pages, speed
+from tests.benchmarks import accuracy, chart_libraries, disk, formats, growth, measures, memory, pages, speed
 from tests.benchmarks.jobs import JOBS
 from tests.benchmarks.machine import machine
 from tests.benchmarks.rivals import installed
 
-BENCHMARKS = ("speed", "memory", "growth", "formats", "accuracy", "measures", "pages", "chart_libraries")
+BENCHMARKS = ("speed", "memory", "growth", "formats", "accuracy", "measures", "pages", "chart_libraries", "disk")
 
 
 def main() -> None:
@@ -54,6 +54,7 @@ def main() -> None:
                 "measures": measures,
                 "pages": pages,
                 "chart_libraries": chart_libraries,
+                "disk": disk,
             }[which]
             found = module.measure(chosen.repeats)
             text = module.table(found)

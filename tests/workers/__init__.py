@@ -1,0 +1,1 @@
+"""Workers: the same bits in the same order, whatever their number."""
