@@ -12,9 +12,27 @@ from cka_plugin.data.labels import LABEL_KEYS
 from cka_plugin.data.table_files import numbers_or_words, read_cells
 from cka_plugin.data.texts import lines_of
 
+# Columns that say whose label a row holds. What only numbers the rows (`index`, `idx`) is not among them.
+_EXAMPLE_KEYS = (
+    "id",
+    "ids",
+    "example_id",
+    "sample_id",
+    "image_id",
+    "path",
+    "file",
+    "filename",
+    "file_name",
+    "image",
+    "img",
+)
+
 
 def read_labels(labels: Any) -> Any:
     """Labels as given, or of a file: .txt (a line each), .npy, .csv or .tsv (`label` and perhaps `id`).
+
+    A column `id`, `path`, `file`, `filename`, `image`, ... says which example a row is of; without one rows are in the
+    order of the examples.
 
     Words in a file stay words: NA, None and null are names of classes like any other.
 
@@ -48,6 +66,11 @@ def _of_table(path: Path) -> Any:
             raise ValueError(str(row).partition("; give on_error")[0])
         rows.append(row)
     found = numbers_or_words([row[names.index(column)] for row in rows])
-    if "id" not in names:
+    naming = next((key for key in _EXAMPLE_KEYS if key in names), None)
+    if naming is None:
         return found
-    return dict(zip(numbers_or_words([row[names.index("id")] for row in rows]), found, strict=True))
+    by_example: dict[Any, Any] = {}
+    for example, label in zip(numbers_or_words([row[names.index(naming)] for row in rows]), found, strict=True):
+        if by_example.setdefault(example, label) != label:
+            raise ValueError(f"{path} has two labels for {naming} {example!r}: {by_example[example]} and {label}")
+    return by_example

@@ -49,7 +49,8 @@ def label_numbers(labels: Any, ids: Sequence[Any] | None = None) -> tuple[Ints, 
             raise ValueError("labels by example id need data with ids: give them in the order of the examples")
         missing = [example for example in ids if example not in labels]
         if missing:
-            raise ValueError(f"no label for {len(missing)} of {len(ids)} examples, such as {missing[0]!r}")
+            one = next((f"; labels are given for {key!r}" for key in labels if key not in set(ids)), "")
+            raise ValueError(f"no label for {len(missing)} of {len(ids)} examples, such as {missing[0]!r}{one}")
         labels = [labels[example] for example in ids]
     if not isinstance(labels, Tensor) and not hasattr(labels, "__len__"):
         raise ValueError(f"labels are a {type(labels).__name__}: expected one class an example, in the same order")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from torch import nn
@@ -33,13 +34,28 @@ def part_of(model: Any, path: str, name: str) -> nn.Module:
 
 
 def runs_by_itself(model: Any) -> bool:
-    """Whether a model has a forward pass of its own; what only holds parts (a pipeline) has none.
+    """Whether a model has a forward pass of its own; what only holds parts (a pipeline, a LightningModule) may have none.
 
     Example:
         >>> runs_by_itself(nn.Linear(2, 3)), runs_by_itself(nn.Module())
         (True, False)
     """
-    return isinstance(model, nn.Module) and type(model).forward is not nn.Module.forward
+    if not isinstance(model, nn.Module):
+        return False
+    own = inspect.getattr_static(type(model), "forward")
+    # Lightning's base class defines one that calls that of nn.Module, which only raises.
+    lacking = own is nn.Module.forward or getattr(own, "__qualname__", "") == "LightningModule.forward"
+    return "forward" in vars(model) or not lacking
+
+
+def no_forward(model: nn.Module, name: str) -> str:
+    """What to say of a model that cannot run by itself, and was not given with a part that can."""
+    held = [key for key, child in model.named_children() if any(True for _ in child.parameters())]
+    example = f": part={held[0]!r}" if held else ""
+    return (
+        f"{name} ({type(model).__name__}) has no forward pass of its own; it holds {', '.join(held) or 'no modules'}. "
+        f"Say which part runs{example}, or how the whole does: forward=function of model and minibatch"
+    )
 
 
 def _held(model: Any) -> list[tuple[str, Any]]:

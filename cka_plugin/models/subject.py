@@ -16,6 +16,7 @@ from cka_plugin.lending.running import is_offloaded
 from cka_plugin.models.building import built, made_elsewhere
 from cka_plugin.models.chosen import choose
 from cka_plugin.models.forward import GivenForward
+from cka_plugin.models.part import no_forward, runs_by_itself
 from cka_plugin.models.preparation import preparation_of
 from cka_plugin.models.selection import no_such_layers
 from cka_plugin.options import Options
@@ -77,10 +78,13 @@ def subject(name: str, model: Any, options: Options) -> Subject:
     root = built(os.fspath(model), own) if isinstance(model, str | os.PathLike) else model
     chosen = choose(root, own, name)
     inner, _ = adapters.unwrap(chosen.root)
+    adapter, reader = adapters.adapter_of(inner), adapters.adapter_of(chosen.looked_at)
+    calls_it = adapter.name == "generic" or type(adapter).forward is Adapter.forward
+    if own.forward is None and calls_it and not runs_by_itself(inner):
+        raise ValueError(no_forward(inner, name))
     here = [module for module in inner.modules() if not is_offloaded(module)]
     if any(tensor.device.type == "meta" for module in here for tensor in module.parameters(recurse=False)):
         raise ValueError(f"{name} has parameters on the meta device, without values: load its weights first")
-    adapter, reader = adapters.adapter_of(inner), adapters.adapter_of(chosen.looked_at)
     preparation = preparation_of(inner, adapter, own.transforms, own.max_length) or preparation_of(
         chosen.looked_at, reader, None, own.max_length
     )

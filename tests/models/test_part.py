@@ -57,6 +57,29 @@ def test_what_only_holds_its_parts_has_the_part_run_alone() -> None:
         )
 
 
+def test_a_lightning_module_without_forward_has_its_part_run_alone() -> None:
+    lightning = pytest.importorskip("lightning.pytorch")
+
+    class Trained(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = ConvNet()
+            self.loss = nn.CrossEntropyLoss()
+
+        def training_step(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+            return self.loss(self.net(batch[0]), batch[1])
+
+    model = Trained()
+    alone = cka.represent(model.net, DATA, name="net", progress=False)
+    found = cka.represent({"net": model}, DATA, part="net", progress=False)
+    assert found.layer_names == alone.layer_names
+    assert all(np.array_equal(m.vectors, a.vectors) for m, a in zip(found.minibatches, alone.minibatches, strict=True))
+    with pytest.raises(ValueError, match=r"Trained\) has no forward pass of its own; it holds net. Say .* part='net'"):
+        cka.represent(model, DATA, progress=False)
+    by_function = cka.represent(model, DATA, forward=lambda model, batch: model.net(batch), progress=False)
+    assert by_function.n_examples == 48
+
+
 def test_parts_by_name_and_layers_within_them() -> None:
     found = cka.compare(
         {"a": Detector(), "b": ConvNet()}, data=DATA, part={"a": "backbone"}, layers=["head"], progress=False
