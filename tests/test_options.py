@@ -16,7 +16,7 @@ from torch import nn
 
 import cka_plugin as cka
 from cka_plugin.cli.main import app
-from cka_plugin.cli.options import NOT_IN_A_TERMINAL, SPELLED
+from cka_plugin.cli.options import SPELLED
 from cka_plugin.data import ReadOptions
 from cka_plugin.options import BY_NAME, NAMES, TAKES, Options, default_of, help_of
 from cka_plugin.regression.fixture import CkaRegression
@@ -75,13 +75,13 @@ def _command(name: str) -> Any:
 def test_commands_take_the_options_of_their_call_with_its_defaults_and_the_same_help(command: str) -> None:
     call = COMMANDS[command]
     shown = {parameter.name: parameter for parameter in _command(command).params}
-    for name in set(TAKES[call]) - NOT_IN_A_TERMINAL - OF_ITS_OWN.get(command, set()):
+    for name in set(TAKES[call]) - OF_ITS_OWN.get(command, set()):
         assert (SPELLED[name].help if name in SPELLED and SPELLED[name].help else help_of(name)) == shown[name].help
         if name not in SPELLED:  # what is spelled otherwise has its own: nothing written is the default
             assert shown[name].default == default_of(name, call)
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - NOT_IN_A_TERMINAL))
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_nothing_written_in_a_terminal_is_the_default(name: str) -> None:
     call = next(call for call in COMMANDS.values() if name in TAKES[call])
     command = next(command for command in COMMANDS if COMMANDS[command] == call)

@@ -20,6 +20,7 @@ from cka_plugin.cli.words import one_line
 from cka_plugin.options import TAKES
 from cka_plugin.regression.guarded import (
     DEFAULT,
+    FUNCTIONS,
     Guarded,
     guarded_by_name,
     read_guarded,
@@ -190,6 +191,11 @@ def _baseline_command(model: str, baseline: Path, data: str | None, options: Map
     words = ["cka-plugin", "baseline", model, "--data", data or "PATH", "-o", str(baseline)]
     for key in ("labels", "checkpoint"):
         words += [f"--{key}", str(options[key])] if options.get(key) is not None else []
+    for key in FUNCTIONS:
+        given = options.get(key)
+        named = given if isinstance(given, Mapping) else {"": given} if given is not None else {}
+        for name, function in named.items():
+            words += [f"--{key}", f"{name}{'=' if name else ''}python:{function.__module__}:{function.__name__}"]
     return shlex.join(words + ([] if options.get("pretrained", True) else ["--untrained"]))
 
 

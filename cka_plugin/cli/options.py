@@ -18,8 +18,6 @@ import typer
 from cka_plugin.cli.app import app
 from cka_plugin.options import TAKES, Options, default_of, help_of
 
-NOT_IN_A_TERMINAL = {"transforms", "forward"}  # functions
-
 
 @dataclass(frozen=True)
 class Spelling:
@@ -110,6 +108,17 @@ def _negated(value: bool) -> bool:
     return not value
 
 
+def _functions(what: str) -> Callable[[list[str]], Any]:
+    """`python:MODULE:FUNCTION` for all models, or `NAME=python:MODULE:FUNCTION` for each, as the functions."""
+
+    def read(texts: list[str]) -> Any:
+        from cka_plugin.models.python_function import functions_called  # loads torch, which the help has no need of
+
+        return functions_called(parse_by_name(texts), what)
+
+    return read
+
+
 def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Nothing written is None."""
     return lambda value: read(value) if value else None
@@ -130,6 +139,18 @@ SPELLED = {
     ),
     "checkpoint": Spelling(
         list[str], (), _or_none(parse_by_name), "a local .safetensors or .pth file of weights; NAME=FILE for each model"
+    ),
+    "transforms": Spelling(
+        list[str],
+        (),
+        _or_none(_functions("transforms")),
+        "python:package.module:function of one raw example that makes its tensor; NAME=python:... for each model",
+    ),
+    "forward": Spelling(
+        list[str],
+        (),
+        _or_none(_functions("forward")),
+        "python:package.module:function of model and minibatch that runs the model; NAME=python:... for each model",
     ),
     "inputs": Spelling(list[str], (), _or_none(lambda texts: [_member(text) for text in parse_list(texts)])),
     "label_key": Spelling(str | None, (), _or_none(_member)),
@@ -156,7 +177,7 @@ def command(call: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(function, eval_str=True).parameters.values()
-        left = NOT_IN_A_TERMINAL | {p.name for p in own}  # `zoo` has workers that are another thing
+        left = {p.name for p in own}  # `zoo` has workers that are another thing
         chosen = [name for name in TAKES[call] if name not in left]
         parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.kind is not p.VAR_KEYWORD]
         parameters += [_parameter(name, call) for name in chosen]

@@ -23,6 +23,8 @@ _OPTION = re.compile(
     rf"(?<![\w.\-])(?P<name>{'|'.join((*_SPOKEN, *_SPOKEN_FLAGS))})=(?P<value>\"[^\"]*\"|'[^']*'|\.\.\.|[\w./\-]+)?"
 )
 
+_FUNCTION = re.compile(r"\b(transforms|forward)=(?:\{[^{}]*\}|function\b)")  # one is named in a terminal
+
 
 def one_line(error: BaseException) -> str:
     """An error as one line; those that are not meant for people say what they are."""
@@ -38,6 +40,8 @@ def in_words_of_the_command(text: str) -> str:
     Example:
         >>> in_words_of_the_command("use pretrained=False, checkpoint=FILE, granularity='module' or labels=")
         'use --untrained, --checkpoint FILE, --granularity module or --labels'
+        >>> in_words_of_the_command("transforms={'net': function} that makes a tensor of one example")
+        '--transforms python:MODULE:FUNCTION that makes a tensor of one example'
     """
 
     def written(found: re.Match[str]) -> str:
@@ -47,5 +51,5 @@ def in_words_of_the_command(text: str) -> str:
         flag = f"--{name.replace('_', '-')}"
         return flag if value in ("", "True", "...") else f"{flag} {value}"
 
-    said = _OPTION.sub(written, text)
+    said = _OPTION.sub(written, _FUNCTION.sub(r"--\1 python:MODULE:FUNCTION", text))
     return re.sub(r"(--[\w-]+) \(\1\)", r"\1", said)  # what said it both ways

@@ -34,7 +34,7 @@ def part_of(model: Any, path: str, name: str) -> nn.Module:
 
 
 def runs_by_itself(model: Any) -> bool:
-    """Whether a model has a forward pass of its own; what only holds parts (a pipeline, a LightningModule) may have none.
+    """Whether a model has a forward pass of its own; what only holds parts (a pipeline, a LightningModule) may lack it.
 
     Example:
         >>> runs_by_itself(nn.Linear(2, 3)), runs_by_itself(nn.Module())

@@ -7,6 +7,7 @@
     [tool.cka-plugin.models.detector]
     model = "python:detector.build:load"    # a function without arguments that returns the module
     baseline = "baselines/detector.safetensors"
+    transforms = "python:detector.build:prepare"    # of one raw example, where the model does not say
     thresholds = { "stages.3.*" = 0.95, head = 0.999 }
 
 Paths are relative to the file.
@@ -21,13 +22,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from cka_plugin.models.python_function import functions_called
 from cka_plugin.options import TAKES
 from cka_plugin.regression.limits import Limits
 from cka_plugin.wording import listed
 
 DEFAULT = Path("pyproject.toml")
 PATHS = ("baseline", "data", "labels", "checkpoint")
-_NOT_IN_TOML = {"transforms", "progress"}  # a function, and what the command line says
+FUNCTIONS = ("transforms", "forward")
+_NOT_IN_TOML = {"progress"}  # what the command line says
 CHECK = {"thresholds", "allow_nan", *TAKES["check"], *(each.name for each in fields(Limits))} - _NOT_IN_TOML
 BASELINE = {"float16", "keep_examples", "allow_nan", *TAKES["make_baseline"]} - _NOT_IN_TOML
 KNOWN = {"model", "baseline", "data"} | CHECK | BASELINE
@@ -96,6 +99,9 @@ def _guarded(path: Path, name: str, table: Mapping[str, Any]) -> Guarded:
     for key in PATHS:
         if isinstance(values.get(key), str) and not values[key].startswith("sample:"):
             values[key] = str(path.parent / values[key])
+    for key in FUNCTIONS:
+        if key in values:
+            values[key] = functions_called(values[key], f"{path}: {key} of model {name}:")
     if isinstance(values.get("thresholds"), str):
         values["thresholds"] = read_thresholds(path.parent / values["thresholds"])
     check = {key: values[key] for key in CHECK if key in values}

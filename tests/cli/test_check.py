@@ -10,9 +10,11 @@ import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 import xmlschema
+from PIL import Image
 
 import cka_plugin as cka
 from cka_plugin.regression.junit import to_junit
@@ -112,8 +114,6 @@ def test_a_model_of_the_project_itself(command, monkeypatch: pytest.MonkeyPatch)
         "    generator = torch.Generator().manual_seed(0)\n"
         "    for p in net.parameters():\n        p.data.normal_(generator=generator)\n    return net\n"
     )
-    import numpy as np
-
     np.save("x.npy", np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32))
     monkeypatch.syspath_prepend(str(Path.cwd()))
     common = ("python:mymodels:build", "--data", "x.npy", "-q")
@@ -122,6 +122,35 @@ def test_a_model_of_the_project_itself(command, monkeypatch: pytest.MonkeyPatch)
     assert command("check", "python:mymodels:build", "-q", "--baseline", "own.safetensors")[0] == 0  # kept examples
     code, _, errors = command("check", "python:mymodels:nothing", *common[1:], "--baseline", "own.safetensors")
     assert (code, "has no function 'nothing'" in errors) == (2, True)
+
+
+def test_pictures_are_prepared_by_a_function_of_the_project(command, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("pictured.py").write_text(
+        "import numpy as np\nimport torch\nfrom torch import nn\n"
+        "def build():\n    net = nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.ReLU(), nn.Linear(8, 3))\n"
+        "    generator = torch.Generator().manual_seed(0)\n"
+        "    for p in net.parameters():\n        p.data.normal_(generator=generator)\n    return net\n"
+        "def prepare(picture):\n    return torch.from_numpy(np.array(picture)).float() / 255\n"
+        "def other(picture):\n    return prepare(picture).roll(1, 0)\n"
+    )
+    Path("photos").mkdir()
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 255, (64, 4, 4, 3), dtype=np.uint8)):
+        Image.fromarray(pixels).save(f"photos/{i:02}.png")
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    common = ("python:pictured:build", "--data", "photos", "-q")
+    code, _, errors = command("baseline", *common, "-o", "b.safetensors")
+    assert (code, "--transforms python:MODULE:FUNCTION that makes a tensor of one example" in errors) == (2, True)
+    prepared = ("--transforms", "python:pictured:prepare")
+    assert command("baseline", *common, *prepared, "-o", "b.safetensors")[0] == 0
+    assert command("check", *common, *prepared, "--baseline", "b.safetensors")[0] == 0
+    code, out, _ = command("check", *common, "--transforms", "python:pictured:other", "--baseline", "b.safetensors")
+    assert (code, "-o b.safetensors --transforms python:pictured:other" in out) == (1, True)
+    Path("pyproject.toml").write_text(
+        "[tool.cka-plugin.models.own]\nmodel = 'python:pictured:build'\nbaseline = 'own.safetensors'\n"
+        "data = 'photos'\ntransforms = 'python:pictured:prepare'\n"
+    )
+    assert command("baseline", "-q")[0] == 0
+    assert command("check", "-q")[0] == 0
 
 
 def test_several_models_of_pyproject_as_in_the_examples(command, tmp_path: Path) -> None:
@@ -163,6 +192,10 @@ def test_several_models_of_pyproject_as_in_the_examples(command, tmp_path: Path)
         (
             "[tool.cka-plugin.models.a]\nmodel = 'm'\nbaseline = 'b'\nmin-ckaa = 1\n",
             "min_ckaa of model a means nothing",
+        ),
+        (
+            "[tool.cka-plugin.models.a]\nmodel = 'm'\nbaseline = 'b'\ntransforms = 'prepare'\n",
+            "transforms of model a: 'prepare': expected python:package.module:function",
         ),
         ("not toml", "is no TOML"),
     ],
@@ -250,8 +283,6 @@ def build():
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    import numpy as np
-
     Path("broken_net.py").write_text(BROKEN)
     np.save("x.npy", np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32))
     monkeypatch.syspath_prepend(str(Path.cwd()))
