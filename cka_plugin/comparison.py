@@ -933,7 +933,8 @@ class Comparison:
                 this process has it still; one from a file needs it, or names examples by their ids.
             examples: show examples: small pictures, the beginnings of texts. False, for private data: their ids alone.
             details: also the level of chance and the places of examples, which take as long as many comparisons. None:
-                where there are at most 10 pairs of models, of more than 3 by 39 permutations for 199.
+                where there are at most 10 pairs of models, of more than 3 by 39 permutations for 199. Of more than 50
+                models the page has who is like whom and their families, and pairs only with `details=True`.
             mapping, restrict: as for `errors`.
             command: of a shell that makes this page, where one did.
 

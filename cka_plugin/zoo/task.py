@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
 import threading
@@ -98,6 +99,8 @@ def failed(task: Task, error: str) -> dict[str, Any]:
 
 def _represented(task: Task, options: Options) -> Outcome:
     began = time.perf_counter()
+    if multiprocessing.current_process().daemon and options.workers == "auto":
+        options = replace(options, workers=0)  # such a process (a worker of Dask) may have none of its own
     root = _model_of(task, options)
     # From here on it is a module, which names, weights and settings were for.
     options = replace(options, pretrained=True, checkpoint=None, model_kwargs=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from cka_plugin.adapters.base import Layer
@@ -23,6 +24,15 @@ class Compared(Protocol):
 
     def layers(self, name: str) -> list[Layer]:
         """The layers of a model."""
+
+    def family(self, name: str) -> str | None:
+        """The family of a model."""
+
+    def families(self) -> Any:
+        """Which lie together."""
+
+    def accuracies(self, names: Sequence[str] | None = None) -> dict[str, float | None]:
+        """Of the models."""
 
     def matrix(self, a: str, b: str) -> Floats:
         """CKA of the layers of two models."""

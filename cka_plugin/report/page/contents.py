@@ -92,6 +92,7 @@ class Contents:
         pairs: by the places of two models in `names`, the first at most the second: all that is known of the pair.
         pictures: of examples, by their place in the data: `{"image": data URI}` or `{"text": text}`.
         method: how it was made.
+        families: a `Table` with a row a family, in a page of very many models, which has no pairs.
     """
 
     title: str
@@ -105,3 +106,4 @@ class Contents:
     pairs: dict[tuple[int, int], dict[str, Any]]
     pictures: dict[int, dict[str, str]]
     method: Method
+    families: Any = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from cka_plugin.core import Floats
 from cka_plugin.experiments.raw_examples import raw_examples
+from cka_plugin.report.page.atlas import ATLAS_FROM, gather_atlas
 from cka_plugin.report.page.compared import Compared
 from cka_plugin.report.page.contents import Contents, Method, Unknown, Verdict
 from cka_plugin.report.page.method import facts_of, warnings_of
@@ -57,6 +58,8 @@ class Asked:
 def gather(compared: Compared, asked: Asked) -> Contents:
     """All that the page holds of a comparison."""
     names = compared.names
+    if len(names) > ATLAS_FROM and not asked.details:
+        return gather_atlas(compared, asked.again)
     pairs = list(itertools.combinations(names, 2))
     detailed = len(pairs) <= SOME_PAIRS if asked.details is None else asked.details
     all_of_it = bool(asked.details) or (asked.details is None and len(pairs) <= FEW_PAIRS)

@@ -85,6 +85,30 @@ def many_verdicts(
     return made
 
 
+def atlas_verdicts(
+    names: Sequence[str], similarity: Floats, accuracies: Sequence[float | None], families: Any
+) -> list[Verdict]:
+    """What is said of very many models.
+
+    Args:
+        names: of the models.
+        similarity: (models, models) mean CKA at equal depth.
+        accuracies: of the models.
+        families: what `Comparison.families` found, or why it is not known.
+    """
+    made = [Verdict("Models", _models(names, similarity))]
+    known = {name: value for name, value in zip(names, accuracies, strict=True) if value is not None}
+    if known:
+        best, worst = max(known, key=lambda name: known[name]), min(known, key=lambda name: known[name])
+        made.append(
+            Verdict(
+                "Errors", f"{best} is right most often ({known[best]:.1%}), {worst} least often ({known[worst]:.1%})."
+            )
+        )
+    said = f"Not tested: {families}." if isinstance(families, str) else " ".join(families.sentences())
+    return [*made, Verdict("Families", said)]
+
+
 def one_verdicts(name: str, matrix: Floats, structure: Any) -> list[Verdict]:
     """What is said of one model, compared with itself."""
     off = matrix[np.triu_indices(len(matrix), 1)]

@@ -58,6 +58,8 @@ def page(contents: Contents) -> str:
         "similarity": contents.similarity,
         "scale": list(contents.scale),
         "overview": contents.overview,
+        "paired": bool(contents.pairs),
+        "families": contents.families,
     }
     blobs["index"] = packed(index)
     return rendered("comparison.html", {"contents": contents}, blobs)

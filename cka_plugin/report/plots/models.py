@@ -69,12 +69,8 @@ def models(
         ['b', 'c', 'a']
     """
     count = _count(similarity, names, "models")
-    angles = angles_of(similarity)
-    known = np.flatnonzero(np.isfinite(angles).sum(axis=1) > 1)
+    order, tree = clustered(similarity)
     figure, axes = axes_in(frame, "column" if count <= _WRITTEN else "text", height=1.5)
-    tree = _tree(angles[np.ix_(known, known)]) if len(known) > 1 else None
-    order = [int(known[leaf]) for leaf in tree["leaves"]] if tree else known.tolist()
-    order += [place for place in range(count) if place not in order]
     matrix = np.asarray(similarity)[np.ix_(order, order)]
     scale = scale_of([matrix], limits)
     image = draw_models(axes, matrix, [names[place] for place in order], scale)
@@ -137,6 +133,24 @@ def model_map(
     if len(known) <= MANY:
         name_points(axes, list(places[:, 0]), list(places[:, 1]), [names[place] for place in known])
     return figure
+
+
+def clustered(similarity: Floats) -> tuple[list[int], dict[str, Any] | None]:
+    """Models in the order of the leaves of their tree, those without a similarity last; and the tree, if there is one.
+
+    Args:
+        similarity: (models, models).
+
+    Example:
+        >>> clustered(np.array([[1.0, 0.2, 0.9], [0.2, 1.0, 0.3], [0.9, 0.3, 1.0]]))[0]
+        [1, 2, 0]
+    """
+    angles = angles_of(similarity)
+    known = np.flatnonzero(np.isfinite(angles).sum(axis=1) > 1)
+    tree = _tree(angles[np.ix_(known, known)]) if len(known) > 1 else None
+    order = [int(known[leaf]) for leaf in tree["leaves"]] if tree else known.tolist()
+    placed = set(order)
+    return [*order, *(place for place in range(len(angles)) if place not in placed)], tree
 
 
 def angles_of(similarity: Floats) -> Floats:

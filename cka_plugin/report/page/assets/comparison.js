@@ -5,6 +5,12 @@ async function comparison() {
   const { names, scale } = index;
   const many = names.length > 2;
   const place = byId("pair");
+  if (!index.paired) { // very many models: pairs have pages of their own
+    byId("picture").append(...zoo(index, null));
+    const tables = [["Models", index.overview], ["Families", index.families]].filter(([, table]) => !missing(table));
+    place.append(...tables.flatMap(([label, table]) => [h("h2", {}, label), tableOf(table)]));
+    return;
+  }
   const map = new Heatmap({
     label: "CKA of every layer of one model with every layer of another", hint: "Enter shows the profiles of both layers",
     pick: (i, j) => showProfile(i, j),
@@ -78,14 +84,16 @@ function startOf(matrix) {
 // All models: the similarity of each with each, and a row a model.
 function zoo({ names, similarity, scale }, pick) {
   const map = new Heatmap({
-    label: "Mean CKA at equal depth of every model with every other", hint: "Enter shows the pair", pick, widest: 540,
+    label: "Mean CKA at equal depth of every model with every other", hint: pick ? "Enter shows the pair" : "", pick,
+    widest: pick ? 540 : 620,
   });
   map.show({
     matrix: similarity, rows: names, columns: names, names: ["", ""], scale, down: true, measure: "mean CKA at equal depth",
     start: [0, 1], read: (i, j) => `${names[i]} × ${names[j]}: ${written(similarity.at(i, j))}`,
   });
   const over = (make) => names.flatMap((_, i) => names.map((__, j) => make(i, j)));
-  return [map.element, note("A click, or Enter, shows the pair below."),
+  return [map.element, note(pick ? "A click, or Enter, shows the pair below."
+    : "Neighbours in the tree of clusters stand side by side. A pair has a page of its own: compare its two files."),
     tableOfPicture("Table of pairs", () => ({
       caption: "mean CKA at equal depth",
       columns: [
