@@ -66,7 +66,7 @@ class Adapter:
 
     def owns(self, model: nn.Module) -> bool:
         """Whether `model` (unwrapped) is one of this framework's. Must not import the framework needlessly."""
-        raise NotImplementedError
+        raise NotImplementedError(f"the adapter {self.name!r} ({type(self).__name__}) does not define owns")
 
     def knows(self, name: str) -> bool:
         """Whether `name`, without prefix, can be built here. Never touches the network."""
@@ -110,7 +110,7 @@ class Adapter:
         Raises:
             ValueError: the model's layers cannot be told; the message says why, and to use `granularity="module"`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"the adapter {self.name!r} ({type(self).__name__}) does not define layers")
 
     def describe(self, model: nn.Module) -> str:
         """One sentence for people: how the layers were found."""

@@ -61,7 +61,12 @@ def _by_entry_points() -> list[Adapter]:
     found: dict[str, Adapter] = {}
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
-            found.setdefault(entry.name, entry.load()())
+            adapter = entry.load()()
+            if not (isinstance(adapter, Adapter) and adapter.name):
+                raise TypeError(
+                    f"expected a class of cka_plugin.adapters.base.Adapter with a name; it made {adapter!r}"
+                )
+            found.setdefault(entry.name, adapter)
         except Exception as error:  # a stranger's package must not take everyone else's models away
             if entry.name in BUILT_IN:
                 raise

@@ -60,15 +60,49 @@ def layers(model: nn.Module, granularity: str = "block") -> list[Layer]:
     adapter = adapter_of(inner)
     if granularity == "module":
         try:
-            coarse = adapter.layers(inner, "block")
+            coarse = _listed_by(adapter, inner, "block")
         except ValueError:  # a model without blocks still has modules; they go by their paths
             coarse = []
         found = leaf_layers(inner, coarse)
     else:
-        found = adapter.layers(inner, granularity)
+        found = _listed_by(adapter, inner, granularity)
     if prefix:
         found = [Layer(l.name, prefix + l.path, l.kind, l.depth) for l in found]
     return found
+
+
+def _listed_by(adapter: Adapter, model: nn.Module, granularity: str) -> list[Layer]:
+    """What an adapter lists, which may be a stranger's: layers, each with a name of its own.
+
+    Raises:
+        TypeError: it is something else.
+        ValueError: two layers have one name; and as `Adapter.layers`.
+    """
+    found = adapter.layers(model, granularity)
+    said = f"the adapter {adapter.name!r} lists for {type(model).__name__}"
+    if not isinstance(found, list | tuple) or not all(isinstance(layer, Layer) for layer in found):
+        what = next((repr(one) for one in found if not isinstance(one, Layer)), "") if found is not None else "None"
+        raise TypeError(f"{said} {what or type(found).__name__}: expected a list of cka_plugin.Layer")
+    names: set[str] = set()
+    for layer in found:
+        if layer.name in names:
+            raise ValueError(f"{said} two layers {layer.name!r}: expected a name of its own for each")
+        names.add(layer.name)
+    return list(found)
+
+
+def names_fitting(pattern: str) -> dict[str, list[str]]:
+    """The names of models that fit a glob pattern, by framework; `timm:resnet*` asks one framework alone.
+
+    Example:
+        >>> names_fitting("torchvision:resnet1*"), names_fitting("timm:no_such*")
+        ({'torchvision': ['resnet101', 'resnet152', 'resnet18']}, {})
+    """
+    framework, colon, inner = pattern.partition(":")
+    wanted = PREFIXES.get(framework, framework) if colon else ""
+    asked = [adapter for adapter in adapters() if not colon or adapter.name == wanted]
+    found = {adapter.name: adapter.list_names(inner if colon else pattern) for adapter in asked}
+    return {name: names for name, names in found.items() if names}
 
 
 def resolve(name: str) -> tuple[Adapter, str]:
@@ -87,6 +121,10 @@ def resolve(name: str) -> tuple[Adapter, str]:
         wanted = PREFIXES.get(prefix, prefix)
         for adapter in everyone:
             if adapter.name == wanted and adapter.name != _generic.name:
+                # those of the package say themselves what they do not know, and may ask a hub
+                if adapter.name not in BUILT_IN and (names := adapter.list_names()) and not adapter.knows(rest):
+                    near = difflib.get_close_matches(rest, names, n=3, cutoff=0.6) or names[:20]
+                    raise ValueError(f"{prefix} has no model {rest!r}: it has {', '.join(near)}")
                 return _usable(adapter, name), rest
         if not Path(name).exists():
             known = sorted({a.name for a in everyone if a.name != _generic.name} | set(PREFIXES))
@@ -122,7 +160,12 @@ def unknown_name(name: str) -> str:
 
 
 def load_model(name: str, *, pretrained: bool = True, checkpoint: str | None = None, **model_kwargs: Any) -> nn.Module:
-    """Build a model by name with the adapter that knows it; see `resolve` for the names."""
+    """Build a model by name with the adapter that knows it; see `resolve` for the names.
+
+    Raises:
+        ValueError: nothing knows the name.
+        OSError: its weights cannot be reached.
+    """
     adapter, bare = resolve(name)
     return adapter.load(bare, pretrained=pretrained, checkpoint=checkpoint, **model_kwargs)
 

@@ -30,7 +30,11 @@ def settled(
     fired = {position for position, _ in slots}
     silent = [layer for position, layer in enumerate(candidates) if position not in fired]
     if not fired:
-        raise CaptureError(f"none of the layers of {name} ran")
+        paths = ", ".join(layer.path for layer in candidates[:3]) or "none was listed"
+        raise CaptureError(
+            f"none of the layers of {name} ran ({paths}{', ...' if len(candidates) > 3 else ''}): containers such as "
+            "ModuleList never do, and what its forward does not call"
+        )
     if unheard := [layer.name for layer in silent if layer.path in required]:
         raise CaptureError(f"layers {', '.join(unheard)} of {name} were asked for and did not run on this input")
     if not discover and silent:

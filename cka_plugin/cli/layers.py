@@ -34,8 +34,7 @@ def layers(
     if (model is None) == (listing is None):
         raise ValueError("give either a model or --list PATTERN, such as --list 'resnet*'")
     if model is None:
-        names = {a.name: a.list_names(listing or "*") for a in adapters.adapters()}
-        held = {name: found for name, found in names.items() if found}
+        held = adapters.names_fitting(listing or "*")
         if as_json:
             print_json(held)
         elif not held:

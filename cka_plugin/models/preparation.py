@@ -36,7 +36,13 @@ def preparation_of(
 
 def _own(module: nn.Module, adapter: Adapter) -> Preparation | None:
     try:
-        return adapter.preparation(module)
+        found = adapter.preparation(module)
+        if found is not None and not isinstance(found, Preparation):
+            raise TypeError(
+                f"the adapter {adapter.name!r} gives {found!r} as the preparation of {type(module).__name__}: expected "
+                "a cka_plugin.adapters.base.Preparation, or None"
+            )
+        return found
     except (ValueError, RuntimeError) as error:  # tensors need no preparation: said only where raw examples come
         return _impossible(error)
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 import cka_plugin as cka
@@ -100,6 +101,45 @@ def test_an_adapter_without_a_name_is_an_error() -> None:
         register_adapter(Nameless())
 
 
+# What an adapter may get wrong
+
+
+@pytest.mark.parametrize(
+    ("listed", "error", "message"),
+    [
+        (None, TypeError, "adapter 'special' lists for Special None: expected a list of cka_plugin.Layer"),
+        ([("stem", "0", "stem", 0.0)], TypeError, r"lists for Special \('stem', '0', 'stem', 0.0\): expected a list"),
+        ([Layer("a", "0", "block", 0.0), Layer("a", "1", "block", 1.0)], ValueError, "two layers 'a'"),
+    ],
+)
+def test_layers_that_are_none_are_named_with_their_adapter(listed: object, error: type, message: str) -> None:
+    class Odd(SpecialAdapter):
+        def layers(self, model: nn.Module, granularity: str = "block") -> list[Layer]:
+            return listed  # type: ignore[return-value]
+
+    register_adapter(Odd())
+    with pytest.raises(error, match=message):
+        layers(Special(nn.Linear(2, 2), nn.Linear(2, 2)))
+
+
+def test_what_an_adapter_must_define_is_named() -> None:
+    class Bare(Adapter):
+        name = "bare"
+
+    with pytest.raises(NotImplementedError, match=r"adapter 'bare' \(Bare\) does not define layers"):
+        Bare().layers(Special())
+
+
+def test_a_preparation_that_is_none_is_named() -> None:
+    class Odd(SpecialAdapter):
+        def preparation(self, model: nn.Module) -> object:  # type: ignore[override]
+            return "resize"
+
+    register_adapter(Odd())
+    with pytest.raises(TypeError, match="adapter 'special' gives 'resize' as the preparation of Special: expected a"):
+        cka.represent(Special(nn.Linear(2, 2)), torch.randn(8, 2), progress=False)
+
+
 # Entry points
 
 
@@ -152,6 +192,13 @@ def test_an_entry_point_that_cannot_be_loaded_is_named_and_the_others_work(
     assert "cka_broken" not in everyone
 
 
+def test_an_entry_point_of_something_else_is_left_out_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "cka_other", "class ThirdParty:\n    name = 'other'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.warns(UserWarning, match=r"adapter 'cka_other' .* expected a class of .*Adapter with a name; it made"):
+        assert "other" not in [adapter.name for adapter in adapters.adapters()]
+
+
 def test_the_adapters_of_the_package_are_entry_points_and_generic_comes_last() -> None:
     everyone = [adapter.name for adapter in adapters.adapters()]
     assert everyone[-4:] == ["timm", "transformers", "torchvision", "generic"]
@@ -193,6 +240,20 @@ def test_an_unknown_name_gets_the_nearest_ones_each_once() -> None:
     assert "resnet50" in nearest
     assert len(set(nearest)) == len(nearest)
     assert "hf:resnet_50" in str(error.value)
+
+
+def test_a_name_that_a_third_party_does_not_know_is_named_with_those_it_has() -> None:
+    register_adapter(SpecialAdapter())
+    with pytest.raises(ValueError, match="special has no model 'special_smal': it has special_small"):
+        load_model("special:special_smal")
+
+
+def test_a_pattern_with_a_framework_lists_its_names() -> None:
+    register_adapter(SpecialAdapter())
+    assert adapters.names_fitting("special:*") == {"special": ["special_small"]}
+    pytest.importorskip("torchvision")
+    assert adapters.names_fitting("torchvision:vit_b_1*") == {"torchvision": ["vit_b_16"]}
+    assert list(adapters.names_fitting("hf:bert")) == ["transformers"]
 
 
 def test_an_unknown_prefix_names_the_known_ones() -> None:
