@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from cka_plugin.analysis.correspondence import correspondence as best_matches
 from cka_plugin.core import Sums
 from cka_plugin.report.plots.correspondence import correspondence
-from cka_plugin.report.plots.frame import Frame
+from cka_plugin.report.plots.frame import TEXT, Frame
 from tests.support.pictures import faults, layers
 
 
@@ -40,3 +41,10 @@ def test_names_never_touch(first: int, second: int, width: str) -> None:
     names = ("convnext_atto.d2_in1k", "vit_base_patch16_clip_224.openai")
     figure = correspondence(found, (layers(first), layers(second)), names, frame=Frame(width=width, title="title"))
     assert faults(figure) == []
+
+
+def test_in_axes_given_what_is_written_beneath_is_no_larger_than_in_a_figure_of_its_own() -> None:
+    found = best_matches(sums(0.9 * np.eye(3)), layers(3), layers(3))
+    for frame in (Frame(), Frame(ax=Figure().add_subplot())):
+        axes = correspondence(found, (layers(3), layers(3)), ("a", "b"), frame=frame).axes[0]
+        assert axes.xaxis.label.get_size() == TEXT
