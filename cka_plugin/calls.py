@@ -47,6 +47,7 @@ def compare(
     workers: int | str = "auto",
     max_memory: int | float | str = "auto",
     checkpoint_dir: str | os.PathLike[str] | None = None,
+    sketch: int | None = None,
     seed: int = 0,
     progress: bool = True,
     match: str = "content",
@@ -101,6 +102,10 @@ def compare(
             and 1.3 to 1.9 times as long (`python -m tests.benchmarks speed memory`).
         checkpoint_dir: a folder that keeps finished minibatches: a run that was killed goes on where it was, and gives
             the same bits; with further models, those that are there are not run again.
+        sketch: keep so many numbers of a minibatch (1024) in place of n(n-1)/2 pairs: a random projection, for CKA
+            alone. At n = 256 memory and files are 32 times smaller; `Comparison.sketch_error` says what CKA errs by,
+            and what needs whole Gram matrices (block structure, levels, other measures, examples) is an error.
+            Comparable are sketches of one size and seed.
         seed: of the order of reading, the weights of models without pretrained ones, and random numbers that models
             draw.
         progress: show a progress bar, in a terminal or notebook.
@@ -198,6 +203,7 @@ def represent(
     workers: int | str = "auto",
     max_memory: int | float | str = "auto",
     checkpoint_dir: str | os.PathLike[str] | None = None,
+    sketch: int | None = None,
     seed: int = 0,
     progress: bool = True,
     shard: tuple[int, int] | None = None,
@@ -274,6 +280,7 @@ def represent_all(
     workers: int | str = "auto",
     max_memory: int | float | str = "auto",
     checkpoint_dir: str | os.PathLike[str] | None = None,
+    sketch: int | None = None,
     seed: int = 0,
     progress: bool = True,
     checkpoint: Mapping[str, str] | str | None = None,

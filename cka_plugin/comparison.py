@@ -95,6 +95,8 @@ class Comparison:
                 raise ValueError(f"the names of compared models must be unique: given {', '.join(names)}")
             self.representations = {representation.name: representation for representation in representations}
         first = self.representations[next(iter(self.representations))]
+        if estimator != "unbiased" and first.projection is not None:
+            raise ValueError(f"sketches give the unbiased CKA: estimator {estimator!r} needs whole Gram matrices")
         self._layers: dict[str, list[Layer]] = {}
         self._about: dict[str, dict[str, Any]] = {}
         for name in self.representations:
@@ -198,6 +200,40 @@ class Comparison:
         if measure == "cka" and not options:
             return self.sums(first, second).interval(level)
         return self._measured(first, second, measure, options).interval(level)
+
+    def sketch_error(self, a: str | None = None, b: str | None = None) -> Floats:
+        """Standard error of each entry of `matrix(a, b)` that comes of sketches (`sketch=`); 0 without them.
+
+        It is what CKA would differ by with other seeds, on the same examples; `interval` holds it too, as each
+        minibatch has a random projection of its own.
+
+        Args:
+            a, b: as for `matrix`.
+
+        Returns:
+            (layers of a, layers of b) float64; NaN for dead layers.
+
+        Example:
+            >>> import torch, cka_plugin as cka
+            >>> from torch import nn
+            >>> nets = {name: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)) for name in "ab"}
+            >>> options = {"batch_size": 64, "granularity": "module", "progress": False}
+            >>> comparison = cka.compare(nets, data=torch.randn(512, 8), sketch=1024, **options)
+            >>> errors = comparison.sketch_error("a", "b")
+            >>> errors.shape, bool(errors.max() < 0.02)
+            ((3, 3), True)
+        """
+        return self.sums(*self.pair(a, b)).sketch_error()
+
+    @property
+    def sketched(self) -> str:
+        """What pictures and tables say of sketches, with the largest standard error; empty of whole Gram matrices."""
+        held = self[self.names[0]].projection
+        if held is None:
+            return ""
+        errors = self.sketch_error(self.names[0], self.names[-1])
+        most = float(np.nanmax(errors)) if np.isfinite(errors).any() else float("nan")
+        return f"sketches of {held.size:,} numbers a minibatch (standard error at most {most:.1g})"
 
     def _measured(self, a: str, b: str, measure: str, options: Mapping[str, Any]) -> Measured:
         """A measure other than CKA between two models; the last one asked for is kept, for its interval."""
@@ -811,13 +847,20 @@ class Comparison:
         check_factors(known, self.names)
         return Summary(
             [
-                summarise(self[name], self.matrix(name), self.block_structure(name), known.get(name, {}))
+                summarise(
+                    self[name],
+                    self.matrix(name),
+                    None if self[name].projection is not None else self.block_structure(name),
+                    known.get(name, {}),
+                )
                 for name in self.names
             ]
         )
 
     def to_frame(self, a: str | None = None, b: str | None = None, *, level: float = 0.95) -> pd.DataFrame:
         """Every pair of layers as a row: both models, layers, paths and depths, `cka`, `low`, `high`.
+
+        Of sketches (`sketch=`) also `sketch_error`, the standard error that comes of them.
 
         Args:
             a: with a model named, its `matrix(a, b)` instead, with the names of layers on both axes.
@@ -837,6 +880,9 @@ class Comparison:
             frame_of_pairs(self.matrix(x, y), self.interval(x, y, level), (x, y), (self.layers(x), self.layers(y)))
             for x, y in pairs
         ]
+        if self.sketched:
+            for frame, (x, y) in zip(frames, pairs, strict=True):
+                frame["sketch_error"] = self.sketch_error(x, y).ravel()
         return pd.concat(frames, ignore_index=True)
 
     def to_dict(self) -> dict[str, Any]:
@@ -858,7 +904,8 @@ class Comparison:
 
     def _matrices(self, a: str, b: str) -> dict[str, Any]:
         low, high = self.interval(a, b)
-        return {"a": a, "b": b, "cka": self.matrix(a, b), "low": low, "high": high}
+        sketched = {"sketch_error": self.sketch_error(a, b)} if self.sketched else {}
+        return {"a": a, "b": b, "cka": self.matrix(a, b), "low": low, "high": high, **sketched}
 
     def plot(
         self,
@@ -973,7 +1020,8 @@ class Comparison:
         which = f"{first.options.get('kernel', 'linear')} CKA, {estimator or self.estimator}"
         pooling = first.options.get("pooling", "auto")
         which += "" if pooling == "auto" else f", pooling {pooling}"
-        return f"{which}; {first.n_examples:,} examples in minibatches of {first.batch_sizes[0]}"
+        sketched = f"; {self.sketched}" if self.sketched else ""
+        return f"{which}; {first.n_examples:,} examples in minibatches of {first.batch_sizes[0]}{sketched}"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one `.safetensors` file with all representations, atomically; `cka_plugin.load` reads it."""
@@ -1063,7 +1111,10 @@ class Comparison:
     def __repr__(self) -> str:
         first = self[self.names[0]]
         models = ", ".join(f"{name} ({len(self.layers(name))} layers)" for name in self.names)
-        return f"Comparison of {models} on {first.n_examples} examples in {len(first.minibatches)} minibatches"
+        sketched = f", {self.sketched}" if self.sketched else ""
+        return (
+            f"Comparison of {models} on {first.n_examples} examples in {len(first.minibatches)} minibatches{sketched}"
+        )
 
 
 def _described(model: Representation) -> dict[str, Any]:

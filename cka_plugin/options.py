@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from cka_plugin.adapters.base import GRANULARITIES
-from cka_plugin.core import ESTIMATORS, KERNELS, MIN_EXAMPLES
+from cka_plugin.core import ESTIMATORS, KERNELS, LEAST_SIZE, MIN_EXAMPLES, Projection
 from cka_plugin.storage.vectors import budget_bytes
 
 POOLINGS = ("auto", "flatten", "mean", "cls", "last", "max", "mean_after_first")
@@ -269,6 +269,12 @@ class Options:
     checkpoint_dir: str | os.PathLike[str] | None = option(
         None, "a folder that keeps finished minibatches: a run that was killed goes on where it was", _a_path
     )
+    sketch: int | None = option(
+        None,
+        "keep so many numbers of a minibatch (1024) in place of n(n-1)/2 pairs: a random projection, for CKA alone",
+        whole(LEAST_SIZE, none=True),
+        recorded=True,
+    )
     seed: int = option(
         0,
         "of the order of reading, the weights of models without pretrained ones, and random numbers that models draw",
@@ -312,6 +318,17 @@ class Options:
     def __post_init__(self) -> None:
         for each in fields(self):
             each.metadata["check"](each.name, getattr(self, each.name))
+        if self.sketch is not None and self.estimator != "unbiased":
+            raise ValueError(
+                f"sketch {self.sketch}: sketches give the unbiased CKA; leave out estimator={self.estimator!r}"
+            )
+        if self.sketch is not None and self.levels:
+            raise ValueError(f"sketch {self.sketch}: levels need whole Gram matrices; leave out one of the two")
+
+    @property
+    def projection(self) -> Projection | None:
+        """Which random projection Gram vectors are kept as; the same for all models that the seed is the same for."""
+        return None if self.sketch is None else Projection(operator.index(self.sketch), self.seed)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Options:
@@ -349,13 +366,16 @@ class Options:
             value = getattr(self, each.name)
             plain = isinstance(value, str | int | float)
             default = value is each.default or (plain and value == each.default)
-            if not (default or each.name in used or (plain and value == recorded.get(each.name))):
+            held = recorded.get(each.name)
+            held = held.get("size") if each.name == "sketch" and held else held
+            if not (default or each.name in used or (plain and value == held)):
                 given.append(each.name)
         return given
 
     def recorded(self) -> dict[str, Any]:
         """What a representation remembers of how it was made."""
         kept = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["recorded"]}
+        kept["sketch"] = None if self.projection is None else self.projection.record()
         return kept | ({} if self.layers is None or isinstance(self.layers, Mapping) else {"layers": list(self.layers)})
 
 

@@ -56,6 +56,7 @@ class Match:
             itself, lies below 0.3.
         verdict: `clear` (the best match is told from the runner-up), `tied`, `unlike`, `inconclusive` (see
             `Correspondence.inconclusive`), or `none` for a layer without similarity.
+        sketch_error: standard error of the CKA that comes of sketches (`sketch=`); 0 without them.
     """
 
     layer: str
@@ -73,6 +74,7 @@ class Match:
     equal_depth: bool
     unlike: bool
     verdict: str = "none"
+    sketch_error: float = 0.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,9 +103,15 @@ class Correspondence(Result):
         return self.matches, Match
 
     def __repr__(self) -> str:
+        sketched = any(m.sketch_error > 0 for m in self.matches)
         header = ["layer", "best match", "CKA", "low", "high", "runner-up", "CKA of it", "tied"]
+        header[3:3] = ["+- of sketch"] * sketched
         rows = [
-            (m.layer, m.match or "-", m.cka, m.low, m.high, m.runner_up or "-", m.runner_up_cka, _tied(m))
+            (
+                *(m.layer, m.match or "-", m.cka),
+                *([f"{m.sketch_error:.4f}"] if sketched else []),
+                *(m.low, m.high, m.runner_up or "-", m.runner_up_cka, _tied(m)),
+            )
             for m in self.matches
         ]
         lines = [text_table(rows, header)]
@@ -162,9 +170,10 @@ def correspondence(
         matches.append(_match(sums, row, (layer, layers_b), (matrix, low, high), level))
     unseen = (np.zeros(shape[0], dtype=bool), np.zeros(shape[1], dtype=bool)) if alone is None else alone
     minibatches = int(sums.first_pass.sum())
+    errors = sums.sketch_error()
     matches = [
-        replace(match, verdict=_verdict(match, minibatches, hidden))
-        for match, hidden in zip(matches, unseen[0], strict=True)
+        replace(match, verdict=_verdict(match, minibatches, hidden), sketch_error=_of_match(match, row, layers_b))
+        for match, hidden, row in zip(matches, unseen[0], errors, strict=True)
     ]
     matched = [match for match in matches if match.match is not None]
     return Correspondence(
@@ -175,6 +184,11 @@ def correspondence(
         only_in_b=[layer.name for column, layer in enumerate(layers_b) if _unlike(matrix[:, column], high[:, column])],
         inconclusive=[*_too_few(minibatches), *_hidden((layers_a, layers_b), unseen)],
     )
+
+
+def _of_match(match: Match, row: Floats, layers_b: Sequence[NamedLayer]) -> float:
+    names = [layer.name for layer in layers_b]
+    return math.nan if match.match is None else float(row[names.index(match.match)])
 
 
 def _verdict(match: Match, minibatches: int, hidden: np.bool_) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cka_plugin.core import Floats, Sums, inner_products, self_products
+from cka_plugin.core import Floats, Sums, inner_products, pairs_of, self_products
 from cka_plugin.representation import Representation
 from cka_plugin.storage.vectors import VectorStore, release
 
@@ -32,7 +32,9 @@ class PairSums:
         if (a, b) not in self._of_pairs:
             if (b, a) in self._of_pairs:
                 other = self._of_pairs[b, a]
-                self._of_pairs[a, b] = Sums(other.xy.transpose(0, 2, 1), other.yy, other.xx, other.first_pass)
+                self._of_pairs[a, b] = Sums(
+                    other.xy.transpose(0, 2, 1), other.yy, other.xx, other.first_pass, other.meeting
+                )
             else:
                 self._of_pairs[a, b] = self._made(a, b)
         return self._of_pairs[a, b]
@@ -55,7 +57,10 @@ class PairSums:
             row[...] = inner_products(x.vectors, x.diagonals, y.vectors, y.diagonals, self.estimator)
             release(row, x.vectors, y.vectors)
         first_pass = np.array([number == 0 for number in first.passes])
-        return Sums(xy, self._with_itself(a), self._with_itself(b), first_pass)
+        meeting = None
+        if first.projection is not None:
+            meeting = np.array([first.projection.meeting(pairs_of(n)) for n in first.batch_sizes])
+        return Sums(xy, self._with_itself(a), self._with_itself(b), first_pass, meeting)
 
     def _with_itself(self, name: str) -> Floats:
         """(minibatches, layers) of a model; NaN for layers without a similarity."""

@@ -17,7 +17,7 @@ class Captured:
     """What one minibatch left behind.
 
     Attributes:
-        vectors: (layers, n(n-1)/2) float32.
+        vectors: (layers, n(n-1)/2) float32, or sketches of them, (layers, size).
         diagonals: (layers, n) float32.
         exponents: (layers,) int64: the Gram matrices are `2**exponent` times what is stored.
         logits: (n, classes) float32, or None.

@@ -98,6 +98,7 @@ class Capture:
         self.precision = options.precision
         self.seed = options.seed
         self.features = features
+        self._projection = options.projection
         self.required = watched.required
         self._move = device is not None
         self._slots: list[Slot] = []  # of each layer
@@ -374,13 +375,15 @@ class Capture:
         self._agree()
         order = {slot: place for place, slot in enumerate(self._fired)}
         places = [order[slot] for slot in self._slots]
-        *packed, doubted = self._grams.finish_in_doubt(places)
+        vectors, *packed = self._grams.finish_in_doubt(places)
+        if self._projection is not None:
+            vectors = self._projection.of(vectors, self._minibatch)
         return Begun(
             self,
             given,
             self._n,
             self._minibatch,
-            HostCopy([*packed, doubted, *([] if logits is None else [logits])]),
+            HostCopy([vectors, *packed, *([] if logits is None else [logits])]),
             [self._features[place] for place in places] if self.features else None,
             max((self._widths.get(slot, 0) for slot in self._slots), default=0),
         )

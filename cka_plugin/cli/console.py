@@ -78,6 +78,7 @@ def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
     """For each layer of one model the most similar one of another, CKA and interval; `=`: ties, `?`: not known."""
     found = comparison.correspondence(a, b)
     shown = shown_names(comparison[b])
+    sketched = comparison[a].projection is not None
     rows = []
     for layer, match in zip(comparison[a].shown_layers, found.matches, strict=True):
         best = "-" if match.match is None else shown[match.match] + MARKS.get(match.verdict, "")
@@ -88,14 +89,17 @@ def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
                 best,
                 number(match.match_depth, 2),
                 number(match.cka),
+                *([f"{match.sketch_error:.4f}"] if sketched else []),
                 interval(match.low, match.high),
             )
         )
+    header = [f"layer of {a}", "depth", f"most similar of {b}", "depth", "CKA", "95% interval"]
+    header[5:5] = ["s.e. of sketch"] * sketched
     show_table(
-        [f"layer of {a}", "depth", f"most similar of {b}", "depth", "CKA", "95% interval"],
+        header,
         rows,
         title=f"{a} and {b}",
-        right=(1, 3, 4),
+        right=(1, 3, 4, *[5] * sketched),
     )
     if any(match.verdict == "tied" for match in found.matches):
         say(f"=: a tie: these examples do not tell it from the second most similar layer of {b}")
@@ -157,6 +161,8 @@ def show_comparison(
             right=range(1, len(comparison.names) + 1),
         )
     print(f"{sizes(comparison[first])}, {comparison.estimator} estimator.")
+    if comparison.sketched:
+        print(f"CKA comes of {comparison.sketched}.")
     show_preparations([comparison[name] for name in comparison.names])
     if sum(number == 0 for number in comparison[first].passes) < MIN_MINIBATCHES:
         print(f"Intervals need at least {MIN_MINIBATCHES} minibatches: give more examples or a smaller --batch-size.")

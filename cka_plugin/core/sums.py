@@ -32,12 +32,15 @@ class Sums:
         xx: (minibatches, layers_a).
         yy: (minibatches, layers_b).
         first_pass: (minibatches,) bool: minibatches of the first pass over the data, the only ones intervals use.
+        meeting: (minibatches,) of vectors that were projected, how probable it is that two entries were added up
+            (`Projection.meeting`); None of whole ones.
     """
 
     xy: Floats
     xx: Floats
     yy: Floats
     first_pass: npt.NDArray[np.bool_]
+    meeting: Floats | None = None
 
     def cka(self) -> Floats:
         """(layers_a, layers_b): the ratio of sums; NaN where a layer's own sum is zero or not finite."""
@@ -73,6 +76,28 @@ class Sums:
         left_out = self.leave_one_out()
         count = len(left_out)
         return np.asarray(np.sqrt((count - 1) / count * np.square(left_out - left_out.mean(0)).sum(0)))
+
+    def sketch_error(self) -> Floats:
+        """Standard error of each entry of `cka()` that comes of random projections: (layers_a, layers_b); 0 of whole
+        vectors.
+
+        An inner product of projections errs by what pairs of entries that fall into one group have in common: its
+        variance is at most 2 p ‖M‖² for a quadratic form M of rank two, p the probability to meet. To first order CKA
+        errs by the form M = (x yᵀ + y xᵀ)/2 - CKA (x xᵀ + y yᵀ)/2 of the vectors x and y, each divided by its length
+        over all minibatches; ‖M‖² follows from the sums that are at hand. About (1 - CKA²)/sqrt(size x minibatches).
+        """
+        estimate = self.cka()
+        if self.meeting is None:
+            return np.zeros_like(estimate)
+        total_x, total_y = self.xx.sum(0)[:, None], self.yy.sum(0)[None, :]
+        variance = np.zeros_like(estimate)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            both = np.sqrt(total_x * total_y)
+            for xy, xx, yy, p in zip(self.xy, self.xx, self.yy, self.meeting, strict=True):
+                x, y, c = xx[:, None] / total_x, yy[None, :] / total_y, xy / both
+                form = (x * y + c * c) / 2 + estimate**2 / 4 * (x * x + y * y + 2 * c * c) - estimate * c * (x + y)
+                variance += 2 * p * np.maximum(form, 0.0)
+            return np.asarray(np.sqrt(variance), dtype=np.float64)
 
     def leave_one_out(self) -> Floats:
         """(minibatches of the first pass, layers_a, layers_b): CKA without each minibatch in turn."""

@@ -24,6 +24,7 @@ import numpy as np
 
 from cka_plugin.adapters.base import Layer
 from cka_plugin.capture.captured import Captured
+from cka_plugin.core import Projection
 from cka_plugin.data import Batch
 from cka_plugin.engine.finished import VERSION, Finished, read_finished, write_finished
 from cka_plugin.engine.hashes import hash_of
@@ -83,6 +84,7 @@ class ModelCheckpoint:
         }
         _agree(folder / "model.json", described, f"checkpoint_dir {folder.parent} holds a model {subject.name!r}")
         self.identity = hash_of(dict(run), described)
+        self._projection = Projection.recorded(run.get("sketch"))
         self.finished = {int(path.stem) for path in folder.glob("[0-9]*.safetensors")}
 
     def layers(self) -> list[Layer] | None:
@@ -133,7 +135,7 @@ class ModelCheckpoint:
             layers = self.layers()
             if layers is None:
                 raise ValueError(f"{path.with_name('layers.json')} is missing, which lists its layers")
-            return read_finished(path, index, self.identity, len(layers))
+            return read_finished(path, index, self.identity, len(layers), self._projection)
         except ValueError as error:
             raise ValueError(f"{error}; delete {path.name}, and its minibatch is run again") from error
 

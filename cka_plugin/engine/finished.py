@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cka_plugin.capture.captured import Captured
-from cka_plugin.core import pairs_of
+from cka_plugin.core import Projection, values_kept
 from cka_plugin.data import Batch
 from cka_plugin.storage import (
     MALFORMED,
@@ -67,7 +67,7 @@ def write_finished(path: Path, finished: Finished, identity: str) -> None:
     write_atomically(path, lambda file: write_tensors(file, tensors, metadata))
 
 
-def read_finished(path: Path, index: int, identity: str, layers: int) -> Finished:
+def read_finished(path: Path, index: int, identity: str, layers: int, projection: Projection | None = None) -> Finished:
     """Read one minibatch.
 
     Args:
@@ -75,6 +75,7 @@ def read_finished(path: Path, index: int, identity: str, layers: int) -> Finishe
         index: the number that it must have.
         identity: of the run and model that it must be of.
         layers: how many there must be.
+        projection: which their vectors are kept as.
 
     Raises:
         ValueError: it was damaged, or is of another minibatch, run or model.
@@ -82,7 +83,9 @@ def read_finished(path: Path, index: int, identity: str, layers: int) -> Finishe
     try:
         versioned = "version" in read_metadata(path)
         # Read whole: it may yet be brought to another scale.
-        return _checked(read_tensors(path, mapped_from=2**62, checksums=versioned), index, identity, layers)
+        return _checked(
+            read_tensors(path, mapped_from=2**62, checksums=versioned), index, identity, (layers, projection)
+        )
     except Damaged:
         raise
     except MALFORMED as error:
@@ -90,8 +93,9 @@ def read_finished(path: Path, index: int, identity: str, layers: int) -> Finishe
         raise Damaged(f"{path} is damaged: {said}") from error
 
 
-def _checked(file: TensorFile, index: int, identity: str, layers: int) -> Finished:
+def _checked(file: TensorFile, index: int, identity: str, kept: tuple[int, Projection | None]) -> Finished:
     """What the file holds, once it is seen to be of that minibatch."""
+    layers, projection = kept
     about = json.loads(file.metadata["minibatch"])
     if "version" in file.metadata and (about["index"], about["of"]) != (index, identity):
         other = f"minibatch {about['index']}" if about["index"] != index else "another run or model"
@@ -110,7 +114,7 @@ def _checked(file: TensorFile, index: int, identity: str, layers: int) -> Finish
     if words is not None and not (len(words) == n and all(isinstance(word, str) for word in words)):
         raise ValueError(f"its labels are {words!r:.80}")
     shapes: dict[str, tuple[tuple[int | None, ...], str]] = {
-        "vectors": ((layers, pairs_of(n)), "f4"),
+        "vectors": ((layers, values_kept(n, projection)), "f4"),
         "diagonals": ((layers, n), "f4"),
         "exponents": ((layers,), "i8"),
         "logits": ((n, None), "f4"),

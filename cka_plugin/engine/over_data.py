@@ -48,6 +48,7 @@ def over_data(
     read = ReadOptions.of(options)
     if like is not None:
         read = read_like(like, read)
+        _check_kept_alike(like, options)
 
     def work(share: tuple[int, int] | None) -> ranks.Share:
         on_cpu = choose_device(options.device).type == "cpu"
@@ -72,3 +73,16 @@ def over_data(
         for representation in made if beside is None else made[:-1]:
             warn_of_problems(representation)
     return made if beside is None else beside.attached(made, len(models))
+
+
+def _check_kept_alike(like: Representation, options: Options) -> None:
+    """Raise, before any model runs, where its Gram vectors would be kept otherwise than those of `like`."""
+    held = [
+        "all" if kept is None else f"sketches of {kept.size:,} with seed {kept.seed}"
+        for kept in (like.projection, options.projection)
+    ]
+    if held[0] != held[1]:
+        raise ValueError(
+            f"{like.name} holds {held[0]} of its Gram vectors, and {held[1]} would be kept now: give sketch= and seed= "
+            "as they were then, or leave them out as they were"
+        )

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
-from cka_plugin.core import pairs_of
+from cka_plugin.core import values_kept
 from cka_plugin.data import Source
 from cka_plugin.data.loader import Stream
 from cka_plugin.data.sampled import SampledStream, sampler_of
@@ -200,23 +200,23 @@ def _whole(own: Representation, store: VectorStore, group: dist.ProcessGroup | N
                     dist.broadcast(torch.from_numpy(sent), src=owner, group=group)
             parts.append(own)
         else:
-            layers = len(part.layers)
-            minibatches = [_received(owner, layers, numbers, store, group) for numbers in held]
+            minibatches = [_received(owner, part, numbers, store, group) for numbers in held]
             parts.append(replace(part, minibatches=minibatches))
     return join(parts, store=None)
 
 
 def _received(
     owner: int,
-    layers: int,
+    part: Representation,
     numbers: tuple[int, int, npt.NDArray[np.int64]],
     store: VectorStore,
     group: dist.ProcessGroup | None,
 ) -> Minibatch:
     """A minibatch of another rank, of which index, pass and positions are known already."""
     index, pass_index, positions = numbers
-    vectors = np.empty((layers, pairs_of(len(positions))), dtype=np.float32)
-    diagonals = np.empty((layers, len(positions)), dtype=np.float32)
+    layers, n = len(part.layers), len(positions)
+    vectors = np.empty((layers, values_kept(n, part.projection)), dtype=np.float32)
+    diagonals = np.empty((layers, n), dtype=np.float32)
     for array in (vectors, diagonals):
         dist.broadcast(torch.from_numpy(array), src=owner, group=group)
     return Minibatch(store.keep(vectors), diagonals, positions, index, pass_index)

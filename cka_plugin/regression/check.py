@@ -195,6 +195,11 @@ def _open(baseline: Any) -> tuple[str, Baseline]:
     elif isinstance(baseline, str | os.PathLike):
         baseline = Baseline.load(baseline)
     if isinstance(baseline, Baseline):
+        if baseline.representation.projection is not None:
+            raise ValueError(
+                f"{baseline.name} was represented with sketch=: a check needs whole Gram matrices; make the baseline "
+                "with make_baseline, or represent without sketch="
+            )
         return baseline.source or f"the baseline of {baseline.name}", baseline
     raise TypeError(
         f"a baseline is a file, a Baseline or a Representation; given {type(baseline).__name__}: make one with"

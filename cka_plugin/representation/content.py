@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cka_plugin.adapters.base import Layer
+from cka_plugin.core import Projection
 from cka_plugin.representation.classes import labels_as_classes
 from cka_plugin.representation.minibatch import Array, Minibatch
 from cka_plugin.wording import listed
@@ -54,8 +55,23 @@ class Content:
         return [minibatch.size for minibatch in self.minibatches]
 
     @property
+    def projection(self) -> Projection | None:
+        """Which random projection the Gram vectors are kept as (`sketch=`); None where they are whole."""
+        return Projection.recorded(self.options.get("sketch"))
+
+    @property
     def vectors(self) -> list[Array]:
-        """The packed vectors of each minibatch: (layers, n(n-1)/2)."""
+        """The packed vectors of each minibatch: (layers, n(n-1)/2).
+
+        Raises:
+            ValueError: they are not there: what was kept are sketches, which give CKA and its intervals alone.
+        """
+        if self.projection is not None:
+            raise ValueError(
+                f"this needs whole Gram matrices, and of {self.name} there are sketches of "
+                f"{self.projection.size:,} numbers a minibatch, which give CKA alone: represent it without sketch= (on "
+                "fewer examples, max_examples=)"
+            )
         return [minibatch.vectors for minibatch in self.minibatches]
 
     @property

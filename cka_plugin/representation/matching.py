@@ -11,7 +11,7 @@ from cka_plugin.representation.content import Content
 from cka_plugin.wording import listed
 
 # Options that two representations must share for their similarity to mean anything.
-COMPARABLE = ("kernel", "bandwidth")
+COMPARABLE = ("kernel", "bandwidth", "sketch")
 
 
 def check_comparable(a: Content, b: Content, match: str = "content") -> None:
@@ -68,7 +68,9 @@ def differences(a: Content, b: Content, options: bool = False) -> list[str]:
             continue
         if key == "model":  # texts of other lengths, flattened, make other widths in other parts of a run
             mine, other = ({**(told or {}), "features": None} for told in (mine, other))
-        if mine != other:
+        if mine != other and key == "sketch":
+            found.append(f"what is kept of Gram matrices ({_kept(a)} and {_kept(b)}): give both the same sketch=")
+        elif mine != other:
             found.append(f"{key} {mine!r} and {other!r}")
     return found
 
@@ -84,6 +86,11 @@ def check_same_run(first: Content, other: Content) -> None:
         what.append(f"shard {first.shard} and {other.shard}")
     if what:
         raise ValueError(f"{first.name} and {other.name} are not parts of one run: {'; '.join(what)}")
+
+
+def _kept(content: Content) -> str:
+    held = content.projection
+    return "all" if held is None else f"{held.kind} of {held.size:,} a minibatch, seed {held.seed}"
 
 
 def _sizes(content: Content) -> str:

@@ -18,7 +18,7 @@ class Minibatch:
     """One minibatch of a representation: the vectors of all layers, and which examples they are of.
 
     Attributes:
-        vectors: (layers, n(n-1)/2) float32, packed U-centred Gram matrices.
+        vectors: (layers, n(n-1)/2) float32, packed U-centred Gram matrices; or sketches of them, (layers, size).
         diagonals: (layers, n) float32, the diagonals of HKH.
         positions: (n,) int, positions in the representation's `example_ids`.
         index: its number in the whole run, all passes and shards counted.

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from cka_plugin.adapters.base import Layer
-from cka_plugin.core import ESTIMATORS, KERNELS, MIN_EXAMPLES, pairs_of
+from cka_plugin.core import ESTIMATORS, KERNELS, LEAST_SIZE, MIN_EXAMPLES, Projection, values_kept
+from cka_plugin.core.projections import KIND as PROJECTION
 from cka_plugin.representation.content import Content
 from cka_plugin.representation.files import Record
 from cka_plugin.representation.minibatch import Array, Minibatch
@@ -87,8 +88,9 @@ def fields_of(record: Record) -> dict[str, Any]:
         raise ValueError("ranks holds the same number twice, or a negative one")
     if layers and int(np.abs(found["exponents"]).max()) > _MOST_EXPONENT:
         raise ValueError(f"exponents holds {int(found['exponents'][np.abs(found['exponents']).argmax()])}")
+    projection = Projection.recorded(found["options"].get("sketch"))
     found["minibatches"] = [
-        _minibatch(record.arrays, position, numbers, layers, examples)
+        _minibatch(record.arrays, position, numbers, (layers, examples), projection)
         for position, numbers in enumerate(about["minibatches"])
     ]
     if len({minibatch.index for minibatch in found["minibatches"]}) < len(found["minibatches"]):
@@ -114,7 +116,7 @@ def _beside(key: str, about: Mapping[str, Any], record: Record, owner: Mapping[s
         name=about["name"],
         layers=layers,
         minibatches=[
-            _minibatch({**arrays, **positions}, position, numbers, len(layers), examples)
+            _minibatch({**arrays, **positions}, position, numbers, (len(layers), examples))
             for position, numbers in enumerate(numbered)
         ],
         example_ids=owner["example_ids"],
@@ -141,14 +143,19 @@ def _layer(described: Mapping[str, Any]) -> Layer:
 
 
 def _minibatch(
-    arrays: Mapping[str, Array | Unread], position: int, numbers: tuple[int, int], layers: int, examples: int
+    arrays: Mapping[str, Array | Unread],
+    position: int,
+    numbers: tuple[int, int],
+    counts: tuple[int, int],
+    projection: Projection | None = None,
 ) -> Minibatch:
+    layers, examples = counts
     positions = _array(arrays, f"positions.{position}", (None,), "i8")
     n = len(positions)
     if n < MIN_EXAMPLES or not 0 <= int(positions.min()) <= int(positions.max()) < examples:
         raise ValueError(f"positions.{position} are not {MIN_EXAMPLES} or more of the {examples} examples")
     index, pass_index = numbers
-    vectors: Any = array_of(arrays, f"vectors.{position}", (layers, pairs_of(n)), _SINGLE_OR_HALF)
+    vectors: Any = array_of(arrays, f"vectors.{position}", (layers, values_kept(n, projection)), _SINGLE_OR_HALF)
     diagonals: Any = array_of(arrays, f"diagonals.{position}", (layers, n), _SINGLE_OR_HALF)
     return Minibatch(vectors, diagonals, positions, index, pass_index)
 
@@ -174,6 +181,12 @@ def _options(value: Any) -> bool:
     return isinstance(value, dict) and all(fits(value[name]) for name, fits in _OPTIONS.items() if name in value)
 
 
+def _sketch(value: Any) -> bool:
+    if not (isinstance(value, dict) and set(value) == {"kind", "size", "seed"} and value["kind"] == PROJECTION):
+        return False
+    return plain.count(value["size"]) and plain.count(value["seed"]) and value["size"] >= LEAST_SIZE
+
+
 _OPTIONS: dict[str, plain.Fits] = {
     "kernel": KERNELS.__contains__,
     "estimator": ESTIMATORS.__contains__,
@@ -186,6 +199,7 @@ _OPTIONS: dict[str, plain.Fits] = {
     "passes": plain.count,
     "seed": plain.whole,
     "levels": plain.named(plain.text),
+    "sketch": plain.or_none(_sketch),
 }
 _TEXTS_OR_NONE = plain.or_none(plain.list_of(plain.text)), "a list of texts, or null"
 _IDS = plain.list_of(plain.example_id), "a list of whole numbers or texts"

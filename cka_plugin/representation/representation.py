@@ -126,7 +126,8 @@ class Representation(Content):
     def __repr__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.1%}"
         part = "" if self.shard is None else f", shard {self.shard[0]} of {self.shard[1]}"
+        kept = "" if self.projection is None else f", sketches of {self.projection.size:,}"
         return (
             f"Representation({self.name!r}: {len(self.layers)} layers, {self.n_examples} examples in "
-            f"{len(self.minibatches)} minibatches{accuracy}{part})"
+            f"{len(self.minibatches)} minibatches{accuracy}{part}{kept})"
         )

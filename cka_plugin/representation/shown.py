@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cka_plugin.core import values_kept
 from cka_plugin.notebook.card import card
 from cka_plugin.notebook.images import Shown, matrix_image
 from cka_plugin.representation.content import Content
@@ -31,8 +32,7 @@ def _own_similarity(content: Content) -> Shown | None:
     used, read = 0, 0
     products = np.zeros((len(content.layers), len(content.layers)))
     for minibatch in content.minibatches:
-        n = minibatch.size
-        read += len(content.layers) * n * (n - 1) // 2
+        read += len(content.layers) * values_kept(minibatch.size, content.projection)
         if used and read > _MOST:
             break
         vectors = minibatch.vectors.astype(np.float64)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cka_plugin.adapters import registry as adapters
-from cka_plugin.core import pairs_of
+from cka_plugin.core import values_kept
 from cka_plugin.data import ReadOptions, open_data, takes
 from cka_plugin.data.batches import DEFAULT_BATCH_SIZE
 from cka_plugin.engine.device import choose_device
@@ -79,7 +79,7 @@ def _estimate(asked: Asked) -> Estimate:
     size = math.nan
     if examples is not None and minibatches:
         n = min(read.batch_size or DEFAULT_BATCH_SIZE, examples)
-        size = BYTES * layers * examples / n * (pairs_of(n) + n)
+        size = BYTES * layers * examples / n * (values_kept(n, own.projection) + n)
     flops, classes = _of_forward(asked, own, chosen.root)
     size += BYTES * (examples or 0) / read.passes * classes
     seconds = math.nan if examples is None else examples * flops / (_rate(own.device) * _SHARE_OF_RATE)

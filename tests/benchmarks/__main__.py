@@ -13,12 +13,27 @@ from typing import Any
 
 import torch
 
-from tests.benchmarks import accuracy, chart_libraries, disk, formats, growth, measures, memory, pages, speed
+from tests.benchmarks import (
+    accuracy,
+    chart_libraries,
+    disk,
+    formats,
+    growth,
+    measures,
+    memory,
+    million,
+    pages,
+    sketch,
+    speed,
+)
 from tests.benchmarks.jobs import JOBS
 from tests.benchmarks.machine import machine
 from tests.benchmarks.rivals import installed
 
-BENCHMARKS = ("speed", "memory", "growth", "formats", "accuracy", "measures", "pages", "chart_libraries", "disk")
+BENCHMARKS = (
+    *("speed", "memory", "growth", "formats", "accuracy", "measures", "pages", "chart_libraries"),
+    *("disk", "sketch", "million"),
+)
 
 
 def main() -> None:
@@ -55,6 +70,8 @@ def main() -> None:
                 "pages": pages,
                 "chart_libraries": chart_libraries,
                 "disk": disk,
+                "sketch": sketch,
+                "million": million,
             }[which]
             found = module.measure(chosen.repeats)
             text = module.table(found)

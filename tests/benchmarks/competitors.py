@@ -17,7 +17,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from tests.benchmarks.jobs import BARE, MAX_MEMORY, Job, bare, ours
+from tests.benchmarks.jobs import BARE, LIMIT, MAX_MEMORY, Job, bare, ours
+from tests.benchmarks.limit import Limit
 from tests.benchmarks.rivals import installed, silent
 
 
@@ -50,8 +51,17 @@ def rival_matrix(paths: dict[str, list[str]]) -> np.ndarray:
         return here.compared(first, last)
 
 
+def prepare_limit(paths: dict[str, list[str]]) -> dict[str, str]:
+    """Of the limit: where Gram matrices are made; returns the memory format that each model is quicker in."""
+    here = _Competitor.here
+    here.limit = Limit(here.models, here.loader, paths)
+    return {name: str(kind).removeprefix("torch.") for name, kind in here.limit.formats.items()}
+
+
 def timed() -> float:
     """CPU seconds of this process that one run takes."""
+    if _Competitor.here.what == LIMIT:
+        return sum(_Competitor.here.limit.seconds().values())
     start = time.process_time()
     with silent():
         _Competitor.here.run()
@@ -62,6 +72,7 @@ class _Competitor:
     """The models, the data and what is run on them; one a process."""
 
     here: _Competitor
+    limit: Limit
 
     def __init__(self, job: Job, what: str, folder: Path | None) -> None:
         self.job, self.what = job, what

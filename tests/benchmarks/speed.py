@@ -1,7 +1,8 @@
-"""Speed, as ratios of process CPU time: ours and the other packages against the bare forward passes, in turn.
+"""Speed, as ratios of process CPU time: ours, its limit and other packages against the bare forward passes, in turn.
 
 Bare forward: the same models in PyTorch's default memory format under `inference_mode`, over the same loader. The other
 packages compare one pair of models a call, so that a zoo costs them every pair; each pair's both models run every time.
+The limit is what the arithmetic of ours costs (`limit.py`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.competitors import layers_and_matrix, process, rival_matrix, timed
-from tests.benchmarks.jobs import BARE, MAX_MEMORY, OURS, OURS_LEAN, Job, expected
+from tests.benchmarks.competitors import layers_and_matrix, prepare_limit, process, rival_matrix, timed
+from tests.benchmarks.jobs import BARE, LIMIT, MAX_MEMORY, OURS, OURS_LEAN, TO_LIMIT, Job, expected
 from tests.benchmarks.rivals import PACKAGES
 
 SLOW = 120  # CPU seconds of the warm-up from which a package is not run again (torch-cka)
@@ -31,9 +32,12 @@ def measure(job: Job, rivals: list[str], folder: Path | None, repeats: int) -> d
         repeats: how often each runs.
     """
     with contextlib.ExitStack() as stack:
-        workers = {what: stack.enter_context(process(job, what, folder)) for what in (BARE, *MAX_MEMORY, *rivals)}
+        workers = {
+            what: stack.enter_context(process(job, what, folder)) for what in (BARE, LIMIT, *MAX_MEMORY, *rivals)
+        }
         first, last = job.models[0], job.models[-1]
         paths, found = workers[OURS].submit(layers_and_matrix).result()
+        formats = workers[LIMIT].submit(prepare_limit, paths).result()
         truth = _truth(job, paths)
         errors: dict[str, float] = {OURS: float(np.abs(found - truth).max())}
         failed: dict[str, str] = {}
@@ -54,6 +58,9 @@ def measure(job: Job, rivals: list[str], folder: Path | None, repeats: int) -> d
         "compared with float64": [first, last],
         "seconds": seconds,
         "to_bare_forward": {name: value / medians[BARE] for name, value in medians.items()},
+        "to_limit": medians[OURS] / medians[LIMIT],
+        "target_to_limit": TO_LIMIT[job.granularity],
+        "faster_format": formats,
         "times_faster": {name: medians[name] / medians[OURS] for name in rivals if name in medians},
         "largest_error": errors,
         "failed": failed,
@@ -86,16 +93,16 @@ def _truth(job: Job, paths: dict[str, list[str]]) -> np.ndarray:
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """A Markdown table of all jobs: cost over that of the bare forward passes, and the largest error in brackets."""
+    """A Markdown table of all jobs: cost over that of the bare forward passes, with the largest error in brackets."""
     packages = [name for name in PACKAGES if any(name in found["to_bare_forward"] for found in results.values())]
-    head = ["job", "target", OURS, "(64MiB)", *packages, "times faster than pytorch-cka"]
+    head = ["job", "limit", OURS, "ours / limit (target)", "(64MiB)", *packages, "times faster than pytorch-cka"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for found in results.values():
         ratio, error = found["to_bare_forward"], found["largest_error"]
         costs = [f"{ratio[n]:.2f} ({error[n]:.0e})" if n in ratio else "" for n in (OURS, *packages)]
-        costs.insert(1, f"{ratio[OURS_LEAN]:.2f}")
+        costs[1:1] = [f"{found['to_limit']:.2f} ({found['target_to_limit']:.2f})", f"{ratio[OURS_LEAN]:.2f}"]
         faster = found["times_faster"].get("pytorch-cka")
-        cells = [found["title"], f"{found['target']:.2f}", *costs, "" if faster is None else f"{faster:.1f}"]
+        cells = [found["title"], f"{ratio[LIMIT]:.2f}", *costs, "" if faster is None else f"{faster:.1f}"]
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         f"\n{name} cannot run the job '{found['title']}': {why}"

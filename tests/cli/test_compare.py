@@ -135,3 +135,13 @@ def test_examples_placed_differently_are_shown_with_their_classes(command, both:
     (found,) = json.loads(out)["examples_placed"]
     assert found["names"] == ["narrow", "vit"]
     assert len(found["examples"]) == 64
+
+
+def test_of_sketches_the_error_stands_beside_the_values(command) -> None:
+    code, out, _ = command("compare", "sample:narrow", "sample:vit", *SMALL, "--sketch", "32")
+    assert code == 0
+    assert "s.e. of sketch" in out
+    assert "CKA comes of sketches of 32 numbers a minibatch (standard error at most 0." in out
+    code, out, error = command("compare", "sample:narrow", "sample:vit", *SMALL, "--sketch", "32", "--blocks")
+    assert code == 2
+    assert "needs whole Gram matrices" in error

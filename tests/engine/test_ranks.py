@@ -96,6 +96,13 @@ def job_spilled(path: Path | None) -> cka.Comparison:
     return comparison
 
 
+def job_sketch(path: Path | None) -> cka.Comparison:
+    comparison = compared(data=images(75), batch_size=16, sketch=32)
+    if path is not None:
+        comparison.save(path)
+    return comparison
+
+
 def job_sampler(path: Path) -> None:
     compared(data=loader(shuffle=False)).save(path)
 
@@ -196,6 +203,7 @@ JOBS = [
     ("whole", 2),
     ("loader", 3),
     ("spilled", 2),
+    ("sketch", 2),
     ("sampler", 3),
     ("shuffled", 2),
     ("idle", 3),
@@ -246,7 +254,7 @@ def assert_same(found: cka.Comparison, expected: cka.Comparison) -> None:
         assert np.abs(found.matrix(a, b) - expected.matrix(a, b)).max() < 1e-9
 
 
-@pytest.mark.parametrize(("name", "size"), [("whole", 2), ("loader", 3), ("spilled", 2), ("idle", 3)])
+@pytest.mark.parametrize(("name", "size"), [("whole", 2), ("loader", 3), ("spilled", 2), ("sketch", 2), ("idle", 3)])
 def test_every_rank_has_the_result_of_one_process(done: Path, name: str, size: int) -> None:
     assert errors_of(done, name) == {}
     expected = job(name)(None)

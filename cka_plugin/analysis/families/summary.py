@@ -21,6 +21,7 @@ from cka_plugin.wording import for_terminal, listed
 if TYPE_CHECKING:
     import pandas as pd
 
+SKETCHED = "not known"
 BESIDE = ("name", "family", "block_verdict", "factors")  # what is no number
 
 
@@ -35,7 +36,7 @@ class ModelSummary:
         parameters: number of parameters; None likewise.
         features: of the widest layer compared, as pooled; NaN likewise, and `Summary.reasons` says so.
         accuracy: on the labels; None without labels that are classes of the head.
-        block_verdict: `none`, `weak`, `strong`, or `inconclusive`.
+        block_verdict: `none`, `weak`, `strong`, or `inconclusive`; `not known` of sketches.
         block_share: share of the layers that lie in blocks of that verdict; NaN where it is inconclusive.
         first_component_share: the largest over the layers, of the variance, in minibatches of this size.
         dimension: median over the layers of the unbiased participation ratio.
@@ -143,8 +144,8 @@ class Summary(Result):
                 "-" if model.accuracy is None else f"{model.accuracy:.1%}",
                 model.block_verdict,
                 "-" if math.isnan(model.block_share) else f"{model.block_share:.0%}",
-                f"{model.first_component_share:.0%}",
-                f"{model.dimension:.1f}",
+                "-" if math.isnan(model.first_component_share) else f"{model.first_component_share:.0%}",
+                "-" if math.isnan(model.dimension) else f"{model.dimension:.1f}",
                 f"{model.neighbours:.3f}",
                 *(str(model.factors.get(name, "-")) for name in self._factors()),
             )
@@ -159,8 +160,11 @@ def _reasons(models: Sequence[ModelSummary]) -> dict[str, str]:
     unrecorded = "not recorded of {}, which an earlier version represented: represent again"
     unlabelled = "{} has no labels that are classes of its head"
     unsettled = "inconclusive for {}: see Comparison.block_structure"
+    sketched = "needs whole Gram matrices, and of {} there are sketches: represent without sketch="
+    of_sketches = [model.name for model in models if model.block_verdict == SKETCHED]
     missing = {
         "block_share": (unsettled, [model.name for model in models if model.block_verdict == "inconclusive"]),
+        "blocks, first component, dimension": (sketched, of_sketches),
         "parameters": (unrecorded, [model.name for model in models if model.parameters is None]),
         "features": (unrecorded, [model.name for model in models if math.isnan(model.features)]),
         "accuracy": (unlabelled, [model.name for model in models if model.accuracy is None]),
@@ -169,18 +173,19 @@ def _reasons(models: Sequence[ModelSummary]) -> dict[str, str]:
 
 
 def summarise(
-    representation: Representation, matrix: Floats, blocks: BlockStructure, factors: Mapping[str, Any]
+    representation: Representation, matrix: Floats, blocks: BlockStructure | None, factors: Mapping[str, Any]
 ) -> ModelSummary:
     """One model's row.
 
     Args:
         representation: of the model.
         matrix: (layers, layers) CKA of the model with itself.
-        blocks: its block structure.
+        blocks: its block structure; None of sketches.
         factors: what else is known of it.
     """
     about = representation.options.get("model") or {}
-    share, dimension = blocks.first_component_share, blocks.participation_ratio
+    share = None if blocks is None else blocks.first_component_share
+    dimension = None if blocks is None else blocks.participation_ratio
     return ModelSummary(
         name=representation.name,
         family=about.get("family"),
@@ -188,8 +193,8 @@ def summarise(
         parameters=about.get("parameters"),
         features=math.nan if about.get("features") is None else int(about["features"]),
         accuracy=representation.accuracy,
-        block_verdict=blocks.verdict,
-        block_share=_share(blocks),
+        block_verdict=SKETCHED if blocks is None else blocks.verdict,
+        block_share=math.nan if blocks is None else _share(blocks),
         first_component_share=_of_finite(np.max, share),
         dimension=_of_finite(np.median, dimension),
         neighbours=_of_finite(np.mean, np.diagonal(matrix, 1)),

@@ -16,6 +16,10 @@ class Compared(Protocol):
     estimator: str
 
     @property
+    def sketched(self) -> str:
+        """What is said of sketches; empty of whole Gram matrices."""
+
+    @property
     def names(self) -> list[str]:
         """Of the models."""
 

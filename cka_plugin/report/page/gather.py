@@ -140,7 +140,7 @@ def _subtitle(compared: Compared) -> str:
     first = compared[compared.names[0]]
     return (
         f"{first.options.get('kernel', 'linear')} CKA, {compared.estimator}; {first.n_examples:,} examples in "
-        f"minibatches of {first.batch_sizes[0]}"
+        f"minibatches of {first.batch_sizes[0]}" + (f"; {compared.sketched}" if compared.sketched else "")
     )
 
 

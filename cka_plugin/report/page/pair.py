@@ -43,6 +43,7 @@ _MATCHES = [
     ("verdict", "verdict", "text", "clear, tied, unlike, or inconclusive: the examples at hand do not tell"),
     ("unlike", "unlike", "flag", "nothing in {b} resembles the layer: below 0.3, a convention and no test"),
 ]
+_SKETCHED = ("sketch_error", "sketch error", "number", "standard error of the CKA that comes of sketches")
 _PLACED = [
     ("example_id", "example", "text"),
     ("alignment", "alignment", "number", "how alike the two models place it; 1: alike, 0: nothing in common"),
@@ -255,7 +256,9 @@ def _or_unknown(found: Any, describe: Callable[[Any], dict[str, Any]]) -> Any:
 
 
 def _correspondence(found: Any, calibrated: Any, names: tuple[str, str]) -> dict[str, Any]:
-    made = table(f"best match of each layer of {names[0]}", found.matches, _MATCHES, names)
+    sketched = any(match.sketch_error > 0 for match in found.matches)
+    columns = [*_MATCHES[:5], *[_SKETCHED] * sketched, *_MATCHES[5:]]
+    made = table(f"best match of each layer of {names[0]}", found.matches, columns, names)
     if not isinstance(calibrated, Unknown):
         rows = calibrated.matches
         made.columns.extend(
