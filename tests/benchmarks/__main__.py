@@ -16,6 +16,7 @@ import torch
 from tests.benchmarks import (
     accuracy,
     chart_libraries,
+    coming,
     disk,
     formats,
     growth,
@@ -32,7 +33,7 @@ from tests.benchmarks.rivals import installed
 
 BENCHMARKS = (
     *("speed", "memory", "growth", "formats", "accuracy", "measures", "pages", "chart_libraries"),
-    *("disk", "sketch", "million"),
+    *("coming", "disk", "sketch", "million"),
 )
 
 
@@ -62,6 +63,9 @@ def main() -> None:
         elif which == "accuracy":
             found = accuracy.measure(rivals)
             text = accuracy.table(found)
+        elif which == "coming":
+            found = coming.measure(rivals, chosen.rivals)
+            text = coming.table(found)
         else:
             module: Any = {
                 "growth": growth,
