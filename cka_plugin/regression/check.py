@@ -19,7 +19,7 @@ from cka_plugin.models import names as models
 from cka_plugin.options import Options
 from cka_plugin.regression.baseline import Baseline, represent_as
 from cka_plugin.regression.diagnosis import UNJUDGED, Pattern, meaning_of
-from cka_plugin.regression.layers import layer_rows, layer_sentence, moved_layers
+from cka_plugin.regression.layers import layer_rows, layer_sentence, moved_layers, rescaled_layers
 from cka_plugin.regression.limits import Limits
 from cka_plugin.regression.moved_examples import moved_examples
 from cka_plugin.regression.notes import changed_preparation, notes_on, passed_over
@@ -170,7 +170,8 @@ def check(
     reference = loaded.representation
     examples = moved_examples(reference, made, moved_layers(rows, reference, made)) if failures else []
     prepared = bool(changed_preparation(loaded.representation, made))
-    pattern = Pattern(rows, missing, bool(predictions.failures), prepared)
+    rescaled = rescaled_layers(rows, reference, made) if failures else {}
+    pattern = Pattern(rows, missing, bool(predictions.failures), prepared, rescaled)
     return CheckResult(
         raw=reader(loaded, made, data),
         model=made.name,

@@ -7,8 +7,8 @@ speaks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cka_plugin.regression.result import LayerCheck
 
@@ -29,12 +29,14 @@ class Pattern:
         missing: names of layers that the model no longer has.
         predictions_failed: accuracy, a class or churn failed.
         preparation_changed: raw examples were prepared otherwise than for the baseline.
+        rescaled: layers that did not move and are a multiple of what they were, which CKA does not see: how much.
     """
 
     layers: Sequence[LayerCheck]
     missing: Sequence[str] = ()
     predictions_failed: bool = False
     preparation_changed: bool = False
+    rescaled: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def judged(self) -> list[LayerCheck]:
@@ -95,6 +97,25 @@ def other_inputs(pattern: Pattern) -> str:
     return (
         f"Inputs are prepared otherwise than for the baseline (see the note), and {first.name} is the first layer to"
         " show it."
+    )
+
+
+def another_scale(pattern: Pattern) -> str:
+    """The first layer that is not as it was differs in scale alone."""
+    if not (pattern.failed or pattern.predictions_failed):
+        return ""
+    judged = pattern.judged
+    first = next((row for row in judged if row.moved or row.name in pattern.rescaled), None)
+    if first is None or first.moved:
+        return ""
+    where = (
+        "Look at the inputs first (normalisation, a division by 255), then at its weights."
+        if first is judged[0]
+        else "Look at its weights and code."
+    )
+    return (
+        f"{first.name} is {pattern.rescaled[first.name]:.3g} times what it was, which CKA does not see, and is the"
+        f" first layer that is not as it was. {where}"
     )
 
 
@@ -159,8 +180,9 @@ def from_the_first(pattern: Pattern) -> str:
 _RULES: list[Callable[[Pattern], str]] = [
     other_layers,
     dead_layer,
-    predictions_alone,
     other_inputs,
+    another_scale,
+    predictions_alone,
     head_alone,
     one_stretch,
     all_a_little,

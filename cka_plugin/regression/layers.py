@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from cka_plugin.comparison import Comparison
 from cka_plugin.regression.result import LayerCheck
 from cka_plugin.regression.stored import Baseline, StaleBaselineError
 from cka_plugin.representation import Representation
 from cka_plugin.wording import listed
+
+_RESCALED = 0.01  # rounding, half precision of what is stored included, changes scales by far less
 
 
 def layer_rows(
@@ -65,6 +69,32 @@ def moved_layers(rows: Sequence[LayerCheck], reference: Representation, made: Re
     found = [(names.index(row.name), row.passed) for row in moved]
     failed = [i for i, passed in found if not passed] or [i for i, _ in found]
     return [(i, j) for i in failed if (j := same[i]) is not None]
+
+
+def rescaled_layers(rows: Sequence[LayerCheck], reference: Representation, made: Representation) -> dict[str, float]:
+    """Layers that did not move and whose activations are a multiple of what they were, which CKA does not see: how much.
+
+    Inputs divided by 127.5 and no longer by 255 leave every layer before the first non-linearity at a CKA of 1.
+    """
+    same, names = _same_layers(reference, made), reference.layer_names
+    found = {}
+    for row in rows:
+        i = names.index(row.name)
+        j = same[i]
+        if j is None or row.moved:
+            continue
+        before, now = _norm(reference, i), _norm(made, j)
+        times = math.sqrt(now / before) if before > 0 else math.nan  # a Gram matrix grows with the square
+        if math.isfinite(times) and times > 0 and abs(times - 1) > _RESCALED:
+            found[row.name] = times
+    return found
+
+
+def _norm(representation: Representation, layer: int) -> float:
+    """The Frobenius norm of a layer's Gram matrices, over all minibatches."""
+    vectors = (minibatch.vectors[layer].astype(np.float64) for minibatch in representation.minibatches)
+    stored = math.sqrt(sum(float(vector @ vector) for vector in vectors))
+    return math.ldexp(stored, int(representation.exponents[layer]))
 
 
 def _same_layers(reference: Representation, made: Representation) -> list[int | None]:

@@ -140,6 +140,12 @@ def test_errors_of_groups_are_those_of_their_predictions(comparison: cka.Compari
         comparison.group_errors(["x", "y"])
 
 
+def test_the_errors_of_one_model_alone_are_an_error(comparison: cka.Comparison) -> None:
+    for call in (comparison.errors, comparison.agreement):
+        with pytest.raises(ValueError, match="predictions are compared between two models; given a alone"):
+            call("a")
+
+
 def test_error_matrices_are_those_of_each_pair(comparison: cka.Comparison) -> None:
     found = comparison.error_matrices()
     pair = comparison.errors("b", "d")

@@ -59,5 +59,22 @@ def test_inputs_that_are_prepared_otherwise() -> None:
     assert "b is the first layer to show it" in meaning_of(Pattern(rows(SAME, 0.5, 0.5), preparation_changed=True))
 
 
+def test_a_scale_that_cka_does_not_see_is_where_the_change_begins() -> None:
+    inputs = meaning_of(Pattern(rows(SAME, SAME, 0.7, 0.2), rescaled={"a": 2.0, "b": 1.9}))
+    assert inputs.startswith("a is 2 times what it was, which CKA does not see, and is the first layer that is not as")
+    assert "Look at the inputs first" in inputs
+    within = meaning_of(Pattern(rows(SAME, SAME, 0.7, 0.2), rescaled={"b": 0.5}))
+    assert within.startswith("b is 0.5 times what it was")
+    assert within.endswith("Look at its weights and code.")
+    head = meaning_of(Pattern(rows(SAME, SAME, SAME, SAME), predictions_failed=True, rescaled={"a": 0.5}))
+    assert head.startswith("a is 0.5 times what it was")
+
+
+def test_a_layer_that_moved_first_explains_what_is_rescaled_after_it() -> None:
+    assert meaning_of(Pattern(rows(0.5, SAME, SAME, 0.2), rescaled={"b": 2.0})).startswith(
+        "The change begins at the very"
+    )
+
+
 def test_nothing_wrong_means_nothing() -> None:
     assert meaning_of(Pattern(rows(SAME, SAME))) == ""

@@ -149,3 +149,19 @@ def test_an_exported_network_finds_its_layers_by_the_names_of_its_outputs(net: C
         OnnxModel(tmp_path / "0.onnx", {"stem": "nowhere"})
     with pytest.raises(FileNotFoundError, match=r"no such file: gone\.onnx"):
         OnnxModel("gone.onnx")
+
+
+@pytest.mark.parametrize("float16", [False, True])
+def test_inputs_of_another_scale_are_seen_where_cka_does_not_see_them(float16: bool) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3))
+    x = torch.randn(256, 6)
+    baseline = make_baseline(net, x, granularity="module", float16=float16, progress=False)
+    same = cka.check(net, baseline, x)
+    assert same.passed
+    assert same.meaning == ""
+    made = cka.represent(net, 3 * x, like=baseline.representation, granularity="module", progress=False)
+    result = cka.check(made, baseline, match="ids", min_cka=0.999)
+    assert result.layers[0].cka == pytest.approx(1.0, abs=1e-5)
+    assert result.meaning.startswith("0 is 3 times what it was, which CKA does not see")
+    assert "Look at the inputs first" in result.meaning

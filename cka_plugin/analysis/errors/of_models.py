@@ -23,8 +23,10 @@ def errors_of(a: Representation, b: Representation, **options: Any) -> ErrorComp
         options: `mapping`, `restrict`, `correction`, `level`, `alpha` of `compare_errors`.
 
     Raises:
-        ValueError: no labels, a model that does not classify, or heads of other classes without a mapping.
+        ValueError: one model twice, no labels, a model that does not classify, or heads of other classes without a
+            mapping.
     """
+    _check_two(a, b)
     check_classifiers([a, b])
     return compare_errors(
         a.logits,
@@ -47,10 +49,16 @@ def agreement_of(a: Representation, b: Representation, mapping: Any = None) -> A
         mapping: of `compare_predictions`.
 
     Raises:
-        ValueError: a model that does not classify, or heads of other classes without a mapping.
+        ValueError: one model twice, one that does not classify, or heads of other classes without a mapping.
     """
+    _check_two(a, b)
     check_scores([a, b])
     return compare_predictions(a.logits, b.logits, names=(a.name, b.name), head_classes=_heads([a, b]), mapping=mapping)
+
+
+def _check_two(a: Representation, b: Representation) -> None:
+    if a.name == b.name:
+        raise ValueError(f"predictions are compared between two models; given {a.name} alone: compare it with another")
 
 
 def error_matrices_of(models: Sequence[Representation], **options: Any) -> ErrorMatrices:

@@ -115,7 +115,10 @@ class ExampleComparison(Result):
         """One sentence: does disagreement in representation foretell disagreement in prediction?"""
         found = self.disagreement
         if found is None:
-            return "The models do not both classify: whether they predict the same is not known."
+            return (
+                "Whether the models predict the same is not known: one does not classify, or their heads have other "
+                "classes."
+            )
         if math.isnan(found.value):
             what = "all" if found.n_rest else "none"
             return f"Of {found.n_group + found.n_rest} examples they predict {what} alike: nothing to foretell."

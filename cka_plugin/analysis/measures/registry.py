@@ -79,10 +79,22 @@ def register_measure(name: str, function: OwnMeasure) -> None:
         raise TypeError(f"measure {name!r}: expected a function of two centred Gram matrices; given {function!r}")
 
     def between(a: GramMatrices, b: GramMatrices, **options: Any) -> Tensor:
-        values = [[float(function(k, l, **options)) for l in b.k.numpy()] for k in a.k.numpy()]
+        values = [[_number(name, function(k, l, **options)) for l in b.k.numpy()] for k in a.k.numpy()]
         return torch.tensor(values, dtype=torch.float64)
 
     _MEASURES[name] = Measure(between)
+
+
+def _number(name: str, value: Any) -> float:
+    if np.ndim(value) != 0 or isinstance(value, str | bytes):
+        what = f"an array of shape {np.shape(value)}" if np.ndim(value) else repr(value)
+        raise TypeError(f"measure {name!r}: expected a function that returns a number; it returned {what}")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"measure {name!r}: expected a function that returns a number; it returned {value!r}"
+        ) from error
 
 
 def dependence_of(name: str) -> str:

@@ -174,3 +174,15 @@ def test_a_measure_of_ones_own_is_a_function_of_two_centred_gram_matrices(monkey
             cka.register_measure(name, overlap)
     with pytest.raises(TypeError, match="expected a function"):
         cka.register_measure("mine", 3)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"), [(np.ones((3, 3)), r"an array of shape \(3, 3\)"), (None, "None"), ("1", "'1'"), (1j, "1j")]
+)
+def test_what_a_measure_of_ones_own_returned_is_named_where_it_is_no_number(monkeypatch, returned, said) -> None:
+    monkeypatch.setattr(registry, "_MEASURES", dict(registry._MEASURES))
+    cka.register_measure("mine", lambda k, l: returned)
+    with pytest.raises(
+        TypeError, match=f"measure 'mine': expected a function that returns a number; it returned {said}"
+    ):
+        cka.similarity(*pair(20, 4, 4), "mine")
