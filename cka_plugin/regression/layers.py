@@ -72,7 +72,7 @@ def moved_layers(rows: Sequence[LayerCheck], reference: Representation, made: Re
 
 
 def rescaled_layers(rows: Sequence[LayerCheck], reference: Representation, made: Representation) -> dict[str, float]:
-    """Layers that did not move and whose activations are a multiple of what they were, which CKA does not see: how much.
+    """Layers that did not move, of activations a multiple of what they were, which CKA does not see: how much.
 
     Inputs divided by 127.5 and no longer by 255 leave every layer before the first non-linearity at a CKA of 1.
     """
