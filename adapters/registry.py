@@ -121,8 +121,8 @@ def resolve(name: str) -> tuple[Adapter, str]:
         wanted = PREFIXES.get(prefix, prefix)
         for adapter in everyone:
             if adapter.name == wanted and adapter.name != _generic.name:
-                # those of the package say themselves what they do not know, and may ask a hub
-                if adapter.name not in BUILT_IN and (names := adapter.list_names()) and not adapter.knows(rest):
+                names = [] if adapter.name in BUILT_IN else adapter.list_names()  # those of the package may ask a hub
+                if names and not (rest in names or adapter.knows(rest)):
                     near = difflib.get_close_matches(rest, names, n=3, cutoff=0.6) or names[:20]
                     raise ValueError(f"{prefix} has no model {rest!r}: it has {', '.join(near)}")
                 return _usable(adapter, name), rest

@@ -244,6 +244,7 @@ def test_an_unknown_name_gets_the_nearest_ones_each_once() -> None:
 
 def test_a_name_that_a_third_party_does_not_know_is_named_with_those_it_has() -> None:
     register_adapter(SpecialAdapter())
+    assert resolve("special:special_small")[1] == "special_small"
     with pytest.raises(ValueError, match="special has no model 'special_smal': it has special_small"):
         load_model("special:special_smal")
 
