@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 KIND = "comparison"  # of file
 EXPORTS = ("arrays", "model-explorer")
+ATLAS_FROM = 50  # models, from which on all pairs at once are too much to show: some 10 KB of a page and a second each
 FEW_MODELS = 32  # whose pairs are looked at one by one, and kept: they are asked for again
 
 
@@ -100,8 +101,8 @@ class Comparison:
         self._layers: dict[str, list[Layer]] = {}
         self._about: dict[str, dict[str, Any]] = {}
         for name in self.representations:
-            stored = isinstance(self.representations, StoredRepresentations)
-            other = self.representations.about(name) if stored else self.representations[name]
+            held = self.representations
+            other = held.about(name) if isinstance(held, StoredRepresentations) else held[name]
             check_comparable(first, other, match)
             self._layers[name], self._about[name] = other.layers, other.options.get("model") or {}
         self.estimator = estimator
@@ -886,8 +887,12 @@ class Comparison:
         return pd.concat(frames, ignore_index=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain data for JSON: models, layers, matrices of all pairs with intervals."""
+        """Everything as plain data for JSON: models, layers, matrices of all pairs with intervals.
+
+        Of more than 50 models without the matrices of pairs: `matrix` and `interval` give those asked for.
+        """
         first = self[self.names[0]]
+        few = self.names if len(self.names) <= ATLAS_FROM else []
         result: dict[str, Any] = json_safe(
             {
                 "models": [_described(self[name]) for name in self.names],
@@ -896,7 +901,7 @@ class Comparison:
                 "batch_sizes": first.batch_sizes,
                 "estimator": self.estimator,
                 "skipped": first.skipped,
-                "matrices": [self._matrices(a, b) for i, a in enumerate(self.names) for b in self.names[i:]],
+                "matrices": [self._matrices(a, b) for i, a in enumerate(few) for b in few[i:]],
                 "similarity": self.models(),
             }
         )
@@ -925,8 +930,8 @@ class Comparison:
         structure and the cause), `projections` (of examples on first components), `dominant` (examples that make them).
         Of all: `grid` (of heatmaps), `models` (clustered), `model_map`, `agreement` (of predictions),
         `similarity_and_errors`, `summary` (figures of models against their size). By default the heatmap of a pair, or
-        the grid where more than two models are compared and none is named. Each kind has a function of its name in
-        `cka_plugin.report.plots`, where it is described with its options.
+        where none is named the grid of more than two models, and of more than 12 `models`. Each kind has a function of
+        its name in `cka_plugin.report.plots`, where it is described with its options.
 
         Args:
             kind: of picture. A model's name in its place is taken for `a`, and the heatmap is drawn.
@@ -1006,7 +1011,8 @@ class Comparison:
         again = [(command, "In a shell:")] if command else []
         if self.call:
             again.append((f"{self.call}.report({os.fspath(path)!r})", "In Python:"))
-        asked = Asked(self.data if data is None else data, examples, details, mapping, restrict, again)
+        atlas = len(self.names) > ATLAS_FROM and not details
+        asked = Asked(self.data if data is None else data, examples, details, mapping, restrict, atlas, again)
         return write(gather(self, asked), path)
 
     @property
@@ -1089,28 +1095,30 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from cka_plugin.notebook.card import card
+        from cka_plugin.notebook.card import MOST_ROWS, card
         from cka_plugin.notebook.images import matrix_image
 
         a, b = self.names[0], self.names[-1]
-        if len(self.names) > 2:
+        setting, picture = [self._setting()], None
+        if len(self.names) > FEW_MODELS:  # which may take long
+            setting.append("models() computes how alike they are, plot('models') and plot('model_map') draw it.")
+        elif len(self.names) > 2:
             picture = matrix_image(
                 self.models(), "mean CKA at equal depth of every two models, the first at the bottom"
             )
         else:
             told = f"CKA of the layers of {a} (upwards) and {b} (to the right)"
             picture = matrix_image(self.matrix(a, b), told)
+        shown = self.accuracies(self.names[:MOST_ROWS])  # of the rest their number is shown
         rows = [
-            [name, len(self.layers(name)), "-" if self[name].accuracy is None else f"{self[name].accuracy:.1%}"]
+            [name, len(self.layers(name)), "-" if (right := shown.get(name)) is None else f"{right:.1%}"]
             for name in self.names
         ]
-        return card(
-            f"Comparison of {listed(self.names, 4)}", [self._setting()], ["model", "layers", "accuracy"], rows, picture
-        )
+        return card(f"Comparison of {listed(self.names, 4)}", setting, ["model", "layers", "accuracy"], rows, picture)
 
     def __repr__(self) -> str:
         first = self[self.names[0]]
-        models = ", ".join(f"{name} ({len(self.layers(name))} layers)" for name in self.names)
+        models = listed([f"{name} ({len(self.layers(name))} layers)" for name in self.names])
         sketched = f", {self.sketched}" if self.sketched else ""
         return (
             f"Comparison of {models} on {first.n_examples} examples in {len(first.minibatches)} minibatches{sketched}"

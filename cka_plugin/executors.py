@@ -7,6 +7,7 @@ So do the pools of `concurrent.futures`, Dask's `client.get_executor()`, submiti
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -43,11 +44,13 @@ def over_executor(
         return
     futures: dict[int, Any] = {}
     refused: list[tuple[int, Exception]] = []
-    for number, task in enumerate(tasks):
-        try:
-            futures[number] = executor.submit(function, task)
-        except Exception as error:  # a pool whose worker has died takes nothing any more
-            refused.append((number, error))
+    together = getattr(executor, "batch", contextlib.nullcontext)  # submitit's, which makes one array of all jobs
+    with together():
+        for number, task in enumerate(tasks):
+            try:
+                futures[number] = executor.submit(function, task)
+            except Exception as error:  # a pool whose worker has died takes nothing any more
+                refused.append((number, error))
     try:
         for number in _as_they_finish(futures):
             yield (number, *_outcome(futures.pop(number).result))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -71,6 +73,23 @@ def test_what_has_not_begun_is_called_off_where_the_reader_stops() -> None:
         found.close()
         go.set()
     assert set(ran) <= {0, 1}
+
+
+def test_submitits_jobs_are_sent_as_one_array() -> None:
+    class Batching(Plain):
+        open = False
+
+        @contextlib.contextmanager
+        def batch(self) -> Iterator[None]:
+            self.open = True
+            yield
+            self.open = False
+
+        def submit(self, function: Any, *arguments: Any) -> Any:
+            assert self.open
+            return super().submit(function, *arguments)
+
+    assert [value for _, value, _ in over_executor(Batching(), abs, [-1, -2])] == [1, 2]
 
 
 def test_what_is_no_executor_is_said() -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from cka_plugin.adapters.base import Layer
 from cka_plugin.analysis.levels.result import Levels, wrapped
 from cka_plugin.analysis.measures.registry import dependence_of
 from cka_plugin.cli.measured import Measured
 from cka_plugin.cli.messages import say
-from cka_plugin.comparison import Comparison
+from cka_plugin.comparison import ATLAS_FROM, Comparison
 from cka_plugin.core import MIN_MINIBATCHES
 from cka_plugin.representation import Representation
 from cka_plugin.wording import for_terminal, interval, listed, number
 
+_MOST_ALIKE = 20  # pairs that are shown of very many models
 MARKS = {"tied": " =", "inconclusive": " ?"}  # behind a best match
 
 
@@ -146,6 +149,9 @@ def show_comparison(
         measured: likewise, by another measure than CKA.
     """
     first, *others = comparison.names
+    if len(comparison.names) > ATLAS_FROM and not (levels or measured):
+        _show_atlas(comparison)
+        return
     for found in levels or []:
         say(found)
         print()
@@ -166,6 +172,26 @@ def show_comparison(
     show_preparations([comparison[name] for name in comparison.names])
     if sum(number == 0 for number in comparison[first].passes) < MIN_MINIBATCHES:
         print(f"Intervals need at least {MIN_MINIBATCHES} minibatches: give more examples or a smaller --batch-size.")
+
+
+def _show_atlas(comparison: Comparison) -> None:
+    """Very many models: those most alike, and the families; pairs are asked for one by one."""
+    names, table = comparison.names, comparison.models()
+    rows, columns = np.triu_indices(len(names), 1)
+    values = table[rows, columns]
+    known = np.flatnonzero(np.isfinite(values))
+    most = known[np.argsort(-values[known], kind="stable")][:_MOST_ALIKE]
+    show_table(
+        ["most alike", "and", "mean CKA at equal depth"],
+        [(names[rows[place]], names[columns[place]], number(values[place])) for place in most],
+        right=(2,),
+    )
+    try:
+        say(comparison.families())
+    except ValueError as error:
+        say(f"No families: {error}.")
+    print(f"{len(names):,} models; {sizes(comparison[names[0]])}, {comparison.estimator} estimator.")
+    print("Of a pair: compare its two files. The page (--report) has all models.")
 
 
 def show_representation(representation: Representation) -> None:

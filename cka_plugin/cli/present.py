@@ -17,7 +17,7 @@ from cka_plugin.cli.measured import by_measure
 from cka_plugin.cli.messages import say
 from cka_plugin.cli.pictures import Wanted, draw_pictures
 from cka_plugin.cli.words import one_line
-from cka_plugin.comparison import Comparison
+from cka_plugin.comparison import ATLAS_FROM, Comparison
 from cka_plugin.representation import Representation
 
 T = TypeVar("T")
@@ -141,8 +141,9 @@ def present(comparison: Comparison, view: View) -> None:
         measured = [found for found in by if found is not None]
     if view.as_json:
         result = comparison.to_dict()
+        shown = others if len(comparison.names) <= ATLAS_FROM else []  # `to_dict` has no pairs of more either
         result["correspondence"] = [
-            {"a": first, "b": name, **comparison.correspondence(first, name).to_dict()} for name in others
+            {"a": first, "b": name, **comparison.correspondence(first, name).to_dict()} for name in shown
         ]
         if view.blocks:
             result["block_structure"] = {name: found.to_dict() for name, found in blocks.items() if found is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +39,6 @@ def zoo(
     **options: Any,
 ) -> None:
     """Run many models over the same data, a file each; it goes on where it was stopped."""
-    import cka_plugin
     from cka_plugin.executors import over_executor
     from cka_plugin.models.names import named
     from cka_plugin.models.patterns import names_of
@@ -46,7 +46,7 @@ def zoo(
     from cka_plugin.storage import budget_bytes
     from cka_plugin.workers import how_many
     from cka_plugin.zoo.estimate import Asked, estimate
-    from cka_plugin.zoo.run import planned
+    from cka_plugin.zoo.run import planned, run_tasks
     from cka_plugin.zoo.workers import ProcessWorkers
 
     given = Options(**options)
@@ -62,10 +62,10 @@ def zoo(
             show_plan(tasks, found, workers, out)
         if dry_run:
             return
-        # Several processes read the same free memory, and share the cores.
-        options["max_memory"] = budget_bytes(options["max_memory"]) // workers
-        options["workers"] = how_many("auto", sharing=workers)
-        files = cka_plugin.represent_all(dict(chosen), data, out, executor, **options)
+        # Several processes share the same cores and the same free memory.
+        budget, readers = budget_bytes(given.max_memory) // workers, how_many("auto", sharing=workers)
+        tasks = [replace(task, options=replace(task.options, max_memory=budget, workers=readers)) for task in tasks]
+        files = run_tasks(tasks, out, executor, given.progress, "raise")
     if as_json:
         print_json({"files": [str(file) for file in files]})
     else:

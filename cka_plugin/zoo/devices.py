@@ -37,7 +37,8 @@ def _first_free(count: int, stack: contextlib.ExitStack) -> int:
     folder.mkdir(mode=0o700, exist_ok=True)
     while True:
         for number in range(count):
-            file = open(folder / str(torch.cuda.get_device_properties(number).uuid), "w")  # noqa: SIM115
+            own = getattr(torch.cuda.get_device_properties(number), "uuid", number)  # the same under any numbering
+            file = open(folder / str(own), "w")  # noqa: SIM115
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

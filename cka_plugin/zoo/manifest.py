@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cka_plugin.options import Options
 from cka_plugin.representation.folder import DONE, FAILED, MANIFEST, VERSION, read_manifest
 from cka_plugin.storage import CHECKSUM, read_metadata, write_atomically
+from cka_plugin.zoo.asked import options_asked
 
 Entry = Mapping[str, Any]
 
@@ -83,7 +85,7 @@ def why_again(entry: Entry | None, held: Mapping[str, Any] | None, asked: Mappin
 
     Example:
         >>> before = {"state": "done", "options": {"seed": 0}, "data": {"content": "a"}}
-        >>> why_again(before, before, {"options": {"seed": 1}, "data": {"content": "a"}})
+        >>> why_again(before, before, {"options": options_asked(Options(seed=1)), "data": {"content": "a"}})
         'options have changed: seed 0, now 1'
     """
     if entry is None:
@@ -92,7 +94,8 @@ def why_again(entry: Entry | None, held: Mapping[str, Any] | None, asked: Mappin
         return "failed before"
     if held is None:
         return "its file is missing, or another"
-    before, now = entry.get("options", {}), asked["options"]
+    # An option that there was not yet had its default.
+    before, now = {**options_asked(Options()), **entry.get("options", {})}, asked["options"]
     unlike = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if unlike:
         told = (f"{key} {_short(before.get(key))}, now {_short(now.get(key))}" for key in unlike)

@@ -45,17 +45,21 @@ def run_zoo(
     check_executor(executor)
     if on_failure not in ON_FAILURE:
         raise ValueError(f"on_failure {on_failure!r}: expected 'raise' or 'warn'")
+    return run_tasks(planned(models, data, folder, options), folder, executor, options.progress, on_failure)
+
+
+def run_tasks(tasks: Sequence[Task], folder: Path, executor: Any, progress: bool, on_failure: str) -> list[Path]:
+    """Do what was planned, with a bar over all models; what is said of it and returned is that of `run_zoo`."""
     if ranks.world()[1] > 1:
         raise ValueError(
             "represent_all gives each model to a worker of an executor; within a process group of torch.distributed, "
             "whose ranks share the minibatches of a model, use represent"
         )
-    tasks = planned(models, data, folder, options)
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(folder, [task.name for task in tasks])
     broken: dict[str, str] = {}
     because: Counter[str] = Counter()
-    with counted(len(tasks), "models", options.progress) as bar:
+    with counted(len(tasks), "models", progress) as bar:
         for number, outcome, error in over_executor(executor, represent_one, tasks):
             task = tasks[number]
             if error is not None:
@@ -69,12 +73,12 @@ def run_zoo(
             because[_because(outcome)] += 1
             bar.set_postfix_str(for_terminal(task.name), refresh=False)
             bar.update()
-    if options.progress:
+    if progress:
         told = ", ".join(f"{count} {why}" for why, count in because.most_common())
         print(for_terminal(f"{folder}: {len(tasks)} models: {told}"), file=sys.stderr)
     if broken:
         _say(broken, len(tasks), folder, on_failure)
-    return [task.path for task in tasks if task.name not in broken]
+    return [folder / task.path.name for task in tasks if task.name not in broken]
 
 
 def planned(models: Sequence[tuple[str, Any]], data: Any, folder: Path, options: Options) -> list[Task]:
@@ -97,6 +101,8 @@ def planned(models: Sequence[tuple[str, Any]], data: Any, folder: Path, options:
     before = next((entry["data"] for entry in manifest.models.values() if entry.get("data")), None)
     found = data_asked(data, source, read, before)
     files = manifest.files(name for name, _ in models)
+    # Workers may be in another folder.
+    given = os.path.abspath(data) if isinstance(data, str | os.PathLike) and Path(data).exists() else data
     tasks = []
     for name, model in models:
         own = options.of_model(name)
@@ -104,8 +110,8 @@ def planned(models: Sequence[tuple[str, Any]], data: Any, folder: Path, options:
         held = manifest.finished(name)
         why = why_again(manifest.models.get(name), held, asked)
         weights = None if held is None else held.get("weights")
-        path = folder / files[name]
-        tasks.append(Task(name, model, data, path, _quiet(own), asked, why, weights, os.getpid()))
+        path = folder.absolute() / files[name]
+        tasks.append(Task(name, model, given, path, _quiet(own), asked, why, weights, os.getpid()))
     return tasks
 
 

@@ -26,6 +26,7 @@ from tests.benchmarks import (
     pages,
     sketch,
     speed,
+    zoo,
 )
 from tests.benchmarks.jobs import JOBS
 from tests.benchmarks.machine import machine
@@ -33,7 +34,7 @@ from tests.benchmarks.rivals import installed
 
 BENCHMARKS = (
     *("speed", "memory", "growth", "formats", "accuracy", "measures", "pages", "chart_libraries"),
-    *("coming", "disk", "sketch", "million"),
+    *("coming", "disk", "sketch", "million", "zoo"),
 )
 
 
@@ -76,6 +77,7 @@ def main() -> None:
                 "disk": disk,
                 "sketch": sketch,
                 "million": million,
+                "zoo": zoo,
             }[which]
             found = module.measure(chosen.repeats)
             text = module.table(found)

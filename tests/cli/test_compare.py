@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 import cka_plugin as cka
+from tests.support.many_models import many_models
 
 SMALL = ("--data", "sample:digits", "--max-examples", "64", "--batch-size", "16", "-q")
 
@@ -145,3 +146,20 @@ def test_of_sketches_the_error_stands_beside_the_values(command) -> None:
     code, out, error = command("compare", "sample:narrow", "sample:vit", *SMALL, "--sketch", "32", "--blocks")
     assert code == 2
     assert "needs whole Gram matrices" in error
+
+
+def test_of_very_many_models_those_most_alike_are_shown_and_the_families(command, tmp_path) -> None:
+    for model in many_models(60):
+        model.save(tmp_path / f"{model.name}.safetensors")
+    code, out, _ = command("compare", tmp_path, "--report", tmp_path / "page.html")
+    assert code == 0
+    lines = out.split("\n")
+    assert lines[2].split() == ["most", "alike", "and", "mean", "CKA", "at", "equal", "depth"]
+    first = lines[4].split()
+    assert int(first[0][-2:]) % 8 == int(first[1][-2:]) % 8, "two of one family"
+    assert "Models of one family are more alike than others by" in out
+    assert "60 models; 128 examples" in out
+    assert out.count("\n") < 60
+    code, out, _ = command("compare", tmp_path, "--json")
+    found = json.loads(out)
+    assert (len(found["models"]), len(found["similarity"]), found["matrices"]) == (60, 60, [])

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import cka_plugin as cka
+from cka_plugin.executors import over_executor
 from tests.support import ROOT
 
 SCALE = ROOT / "examples" / "scale"
@@ -48,30 +51,35 @@ def test_one_model_over_the_tasks_of_an_array(tmp_path: Path) -> None:
     assert agree(cka.compare(whole), ["sample:narrow"])
 
 
-def test_one_model_a_task(tmp_path: Path) -> None:
-    (tmp_path / "models.txt").write_text("sample:narrow\nsample:wide\n")
-    slurm("zoo.sbatch", 1, 2, MODELS=tmp_path / "models.txt", OUT=tmp_path / "zoo")
-    found = cka.compare(tmp_path / "zoo" / "sample_wide.safetensors")
-    assert found.names == ["sample:wide"]
-    assert agree(found, ["sample:wide"])
-
-
 def test_functions_that_use_the_package_can_be_sent_to_workers() -> None:
     cloudpickle = pytest.importorskip("cloudpickle")  # what Dask, Ray and submitit send functions by
     assert cloudpickle.loads(cloudpickle.dumps(cka)) is cka
     assert cloudpickle.loads(cloudpickle.dumps(lambda: cka.represent))() is cka.represent
 
 
-def test_a_zoo_over_the_workers_of_a_dask_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("distributed")
+@pytest.mark.parametrize("over", ["processes", "dask", "slurm"])
+def test_a_zoo_over_the_workers_that_there_are(tmp_path: Path, over: str) -> None:
+    for package in {"dask": ["distributed"], "slurm": ["submitit"]}.get(over, []):
+        pytest.importorskip(package)
     code = shlex.split("sample:narrow sample:wide --data sample:digits --max-examples 64 --batch-size 16")
-    command = [sys.executable, str(SCALE / "zoo_dask.py"), *code, "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, str(SCALE / "zoo.py"), *code, "--out", str(tmp_path), "--over", over]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("done: ") == 2
-    found = cka.load(tmp_path / "zoo.safetensors")
-    assert found.names == ["sample:narrow", "sample:wide"]
-    assert agree(found, found.names)
+    assert done.stdout.count("Most similar to ") == 2
+    assert list((tmp_path / "tiles").iterdir()), "the pairs were shared too"
+    found = cka.compare(tmp_path)
+    assert found.names == ["narrow", "wide"]
+    assert agree(found, ["sample:narrow", "sample:wide"])
+
+
+def test_ray_takes_a_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = SimpleNamespace(
+        remote=lambda function: SimpleNamespace(remote=lambda *arguments: (function, arguments)),
+        get=lambda reference: reference[0](*reference[1]),
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    zoo = runpy.run_path(str(SCALE / "zoo.py"))
+    assert list(over_executor(zoo["OverRay"](), abs, [-1, -2])) == [(0, 1, None), (1, 2, None)]
 
 
 def test_the_guide_names_files_that_exist() -> None:

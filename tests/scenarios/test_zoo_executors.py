@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import cka_plugin as cka
@@ -61,8 +62,11 @@ def test_a_zoo_whose_worker_was_killed_is_ended_by_the_same_call_with_the_same_b
     assert (tmp_path / "mark").exists(), "no worker was killed"
     with executor(tmp_path) as workers:
         again = cka.represent_all(*call, workers, **options)
+        shared = cka.compare(tmp_path / "zoo").models(workers)
     assert all(map(same_bits, undisturbed, again))
-    assert cka.compare(tmp_path / "zoo").names == ["deadly", "other"]
+    found = cka.compare(tmp_path / "zoo")
+    assert found.names == ["deadly", "other"]
+    assert np.abs(shared - found.models()).max() < 1e-7
 
 
 def test_threads_take_turns_and_give_the_same_bits(tmp_path: Path, undisturbed: list[Path]) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cka_plugin.zoo.manifest import Manifest
+from cka_plugin.options import Options
+from cka_plugin.zoo.asked import options_asked
+from cka_plugin.zoo.manifest import Manifest, why_again
 
 
 def test_every_model_has_a_file_of_its_own_and_keeps_it(tmp_path: Path) -> None:
@@ -43,3 +45,12 @@ def test_a_manifest_of_a_newer_version_is_said(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"version": 9, "models": {}}')
     with pytest.raises(ValueError, match="has version 9, this cka_plugin reads up to 1: upgrade"):
         Manifest(tmp_path)
+
+
+def test_an_option_that_there_was_not_yet_had_its_default() -> None:
+    asked = {"options": options_asked(Options()), "data": {"content": "a"}}
+    earlier = {name: value for name, value in asked["options"].items() if name != "repeats"}
+    before = {"state": "done", "options": earlier, "data": {"content": "a"}}
+    assert why_again(before, before, asked) is None
+    changed = {**asked, "options": options_asked(Options(repeats="drop"))}
+    assert why_again(before, before, changed) == "options have changed: repeats 'warn', now 'drop'"

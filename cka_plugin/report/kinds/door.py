@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_GRID = 12  # models of whose pairs the heatmaps are drawn where no kind is named; of more, the models
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of picture.
@@ -50,7 +53,8 @@ def draw(results: Results, kind: str | None, named: Given, frame: Frame, options
 
     Args:
         results: what it is drawn from.
-        kind: its name; None for the heatmap of a pair, or the grid of more than two models where none is named.
+        kind: its name; None for the heatmap of a pair; where none is named, the grid of more than two models, and of
+            more than 12 `models`.
         named: the two models that were named, or None.
         frame: axes, width and title.
         options: of the kind.
@@ -61,7 +65,8 @@ def draw(results: Results, kind: str | None, named: Given, frame: Frame, options
         ModuleNotFoundError: matplotlib is not installed.
     """
     if kind is None:
-        kind = "grid" if named == (None, None) and len(results.names) > 2 else "heatmap"
+        several = named == (None, None) and len(results.names) > 2
+        kind = ("grid" if len(results.names) <= _GRID else "models") if several else "heatmap"
     if kind not in KINDS:
         raise ValueError(f"no kind of picture is called {kind!r}: there are {', '.join(KINDS)}")
     return KINDS[kind].draw(results, named, frame, **options)

@@ -20,7 +20,6 @@ from cka_plugin.report.plots.colour_scale import scale_of
 from cka_plugin.report.plots.models import clustered
 from cka_plugin.warnings import CKAWarning
 
-ATLAS_FROM = 50  # models; a page of 30 with all their pairs is some 10 MB
 _NEAREST = 3
 _MOST_WARNINGS = 50
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cka_plugin.core import Floats
 from cka_plugin.experiments.raw_examples import raw_examples
-from cka_plugin.report.page.atlas import ATLAS_FROM, gather_atlas
+from cka_plugin.report.page.atlas import gather_atlas
 from cka_plugin.report.page.compared import Compared
 from cka_plugin.report.page.contents import Contents, Method, Unknown, Verdict
 from cka_plugin.report.page.method import facts_of, warnings_of
@@ -44,6 +44,7 @@ class Asked:
             there are at most 10 pairs, of more than 3 by fewer permutations.
         mapping: how the classes of the heads correspond, as for `Comparison.errors`.
         restrict: likewise.
+        atlas: of very many models no pairs, but who is like whom.
         again: (call or command, what it does) that make the page again.
     """
 
@@ -52,13 +53,14 @@ class Asked:
     details: bool | None = None
     mapping: Any = None
     restrict: bool = False
+    atlas: bool = False
     again: list[tuple[str, str]] = field(default_factory=list)
 
 
 def gather(compared: Compared, asked: Asked) -> Contents:
     """All that the page holds of a comparison."""
     names = compared.names
-    if len(names) > ATLAS_FROM and not asked.details:
+    if asked.atlas:
         return gather_atlas(compared, asked.again)
     pairs = list(itertools.combinations(names, 2))
     detailed = len(pairs) <= SOME_PAIRS if asked.details is None else asked.details

@@ -39,8 +39,8 @@ def models(
     names: Sequence[str],
     limits: tuple[float, float] | None = None,
     bar: str = "mean CKA at equal depth",
-    frame: Frame = DEFAULT,
     families: Sequence[str] | None = None,
+    frame: Frame = DEFAULT,
 ) -> Figure:
     """How alike models are, each with each other, those most alike side by side under a tree of clusters.
 
@@ -53,8 +53,8 @@ def models(
         names: of the models.
         limits: ends of the colour scale; by default what the matrix holds.
         bar: what the colour bar says.
-        frame: axes, width and title.
         families: of the models, for pictures of very many.
+        frame: axes, width and title.
 
     Returns:
         The figure.
@@ -85,7 +85,7 @@ def models(
 
 @styled
 def model_map(
-    similarity: Floats, names: Sequence[str], frame: Frame = DEFAULT, families: Sequence[str] | None = None
+    similarity: Floats, names: Sequence[str], families: Sequence[str] | None = None, frame: Frame = DEFAULT
 ) -> Figure:
     """Models as points on a map: the nearer, the more alike.
 
@@ -96,8 +96,8 @@ def model_map(
     Args:
         similarity: (models, models), as `Comparison.models` gives it; a model without similarities is left out.
         names: of the models.
-        frame: axes, width and title.
         families: of the models, for maps of very many.
+        frame: axes, width and title.
 
     Returns:
         The figure.

@@ -39,7 +39,7 @@ def test_it_has_models_families_and_no_pairs(page: Path) -> None:
 def test_with_details_every_pair_is_there_where_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("cka_plugin.report.page.gather.ATLAS_FROM", 2)
+    monkeypatch.setattr("cka_plugin.comparison.ATLAS_FROM", 2)
     few = cka.Comparison(list(many_models(3)))
     assert "pair-0-1" not in few.report(tmp_path / "atlas.html").read_text("utf-8")
     assert 'id="pair-0-1"' in few.report(tmp_path / "whole.html", details=True).read_text("utf-8")
