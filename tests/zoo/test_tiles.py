@@ -132,3 +132,10 @@ def test_representations_that_do_not_fit_are_read_when_they_are_asked_for(tmp_pa
         (tmp_path / "net0.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="net0.safetensors"):
         found["net0"]
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_sketches_are_compared_in_tiles_too(tmp_path: Path) -> None:
+    cka.represent_all(ZOO, data(), tmp_path, sketch=64, **OPTIONS)
+    expected = cka.compare(tmp_path).models()
+    assert np.abs(cka.compare(tmp_path, max_memory=0).models() - expected).max() < 1e-7
