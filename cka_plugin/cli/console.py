@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cka_plugin.adapters.base import Layer
-from cka_plugin.analysis.levels.result import Levels, wrapped
-from cka_plugin.analysis.measures.registry import dependence_of
-from cka_plugin.cli.measured import Measured
 from cka_plugin.cli.messages import say
-from cka_plugin.comparison import ATLAS_FROM, Comparison
 from cka_plugin.core import MIN_MINIBATCHES
-from cka_plugin.representation import Representation
 from cka_plugin.wording import for_terminal, interval, listed, number
+
+if TYPE_CHECKING:
+    from cka_plugin.analysis.levels.result import Levels
+    from cka_plugin.cli.measured import Measured
+    from cka_plugin.comparison import Comparison
+    from cka_plugin.representation import Representation
 
 _MOST_ALIKE = 20  # pairs that are shown of very many models
 MARKS = {"tied": " =", "inconclusive": " ?"}  # behind a best match
@@ -112,6 +113,9 @@ def show_correspondence(comparison: Comparison, a: str, b: str) -> None:
 
 def show_measure(comparison: Comparison, found: Measured) -> None:
     """For each layer of one model the most similar layer of another by a measure, and what it reaches by chance."""
+    from cka_plugin.analysis.levels.result import wrapped
+    from cka_plugin.analysis.measures.registry import dependence_of
+
     a, b = found.best.names
     shown = shown_names(comparison[a]), shown_names(comparison[b])
     rows = [
@@ -149,6 +153,8 @@ def show_comparison(
         measured: likewise, by another measure than CKA.
     """
     first, *others = comparison.names
+    from cka_plugin.comparison import ATLAS_FROM
+
     if len(comparison.names) > ATLAS_FROM and not (levels or measured):
         _show_atlas(comparison)
         return

@@ -43,40 +43,47 @@ def layers(
             for name in matching:
                 say(name if ":" in name else f"{framework}:{name}")  # transformers' types have their prefix
         return
-    found, rows = listed(model, data, options)
+    found, rows, module = listed(model, data, options)
     if as_json:
         print_json([vars(layer) | ({} if rows is None else {"rows": rows[layer.name]}) for layer in found])
         return
     from cka_plugin.cli.console import show_layers
 
-    show_layers(found, described(model, options), rows)
+    show_layers(found, described(model, module, options), rows)
 
 
-def listed(model: str, data: str | None, options: dict[str, Any]) -> tuple[list[Layer], dict[str, str] | None]:
-    """The layers of a model; where it has run, also which rows of each are an example's."""
+Listed = tuple[list[Layer], dict[str, str] | None, Any]
+
+
+def listed(model: str, data: str | None, options: dict[str, Any]) -> Listed:
+    """The layers of a model; where it has run, which rows of each are an example's; and it, where it was built."""
     import cka_plugin
+    from cka_plugin.models.layers import layers_and_module
     from cka_plugin.models.names import is_saved
+    from cka_plugin.options import Options
 
     if data is None and not is_saved(model):
-        return cka_plugin.layers(model, **options), None
+        found, module = layers_and_module(model, Options(**options), {})
+        return found, None, module
     if is_saved(model):
         made = cka_plugin.load(model)
     else:  # which rows are whose does not depend on what has been learned
         once: dict[str, Any] = {"max_examples": 64, "pretrained": False, "progress": False}
         made = cka_plugin.represent(model, data, **once, **options)
     if not isinstance(made, cka_plugin.Representation):
-        return cka_plugin.layers(model, **options), None
+        return cka_plugin.layers(model, **options), None, None
     told = made.options.get("rows", {})
-    return made.layers, {layer.name: told.get(layer.name, "axis 0") for layer in made.layers}
+    return made.layers, {layer.name: told.get(layer.name, "axis 0") for layer in made.layers}, None
 
 
-def described(model: str, options: dict[str, Any]) -> str:
-    """How the layers of a model were found, for people."""
+def described(model: str, module: Any, options: dict[str, Any]) -> str:
+    """How the layers of a model were found, for people; it is built where it is not at hand."""
     from cka_plugin.adapters import registry as adapters
     from cka_plugin.models.building import architecture
     from cka_plugin.models.names import is_saved
 
     if is_saved(model):
         return "as saved"
-    module = architecture(model, **(options["model_kwargs"] or {}))
+    if module is None:
+        module = architecture(model, **(options["model_kwargs"] or {}))
     return adapters.adapter_of(module).describe(adapters.unwrap(module)[0])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -48,10 +49,24 @@ class Raw:
 
     def inputs(self, rows: Rows | None = None) -> Inputs:
         """The inputs of the model; `rows`, where the steps were made before."""
-        if rows is None:
-            return self.preparation.collate(self.examples)
-        assert self.preparation.join is not None
-        return self.preparation.join(list(rows))
+        with _one_thread() if self.preparation.side_by_side else contextlib.nullcontext():
+            if rows is None:
+                return self.preparation.collate(self.examples)
+            assert self.preparation.join is not None
+            return self.preparation.join(list(rows))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Within it torch computes in one thread, as in a worker: two take longer, and may round otherwise."""
+    threads = torch.get_num_threads()
+    if threads > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if threads > 1:
+            torch.set_num_threads(threads)
 
 
 def raw(found: Fed, takes: Takes) -> Raw:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from torch import nn
+
 from cka_plugin.adapters import Layer
 from cka_plugin.models.building import architecture
 from cka_plugin.models.chosen import choose
@@ -44,11 +46,19 @@ def layers(
         >>> [layer.kind for layer in layers(net)].count("block")
         3
     """
-    options = Options.of(locals())
-    load.pop("pretrained", None)
+    return layers_and_module(model, Options.of(locals()), load)[0]
+
+
+def layers_and_module(model: Any, options: Options, load: Mapping[str, Any]) -> tuple[list[Layer], nn.Module | None]:
+    """The layers of a model, and the model, built where it is a name; None where it is saved."""
     if is_saved(model):
-        return saved("", model, options).layers
+        return saved("", model, options).layers, None
     if isinstance(model, str | os.PathLike):
-        keywords = {**(model_kwargs or {}), **load, **({} if checkpoint is None else {"checkpoint": checkpoint})}
-        return choose(architecture(os.fspath(model), **keywords), options, own_name(model)).layers
-    return choose(model, options, own_name(model)).layers
+        keywords = {**(options.model_kwargs or {}), **load}
+        keywords.pop("pretrained", None)
+        if options.checkpoint is not None:
+            keywords["checkpoint"] = options.checkpoint
+        module = architecture(os.fspath(model), **keywords)
+    else:
+        module = model
+    return choose(module, options, own_name(model)).layers, module

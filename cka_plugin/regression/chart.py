@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from cka_plugin.report.plots.check import CheckedLayer
+from cka_plugin.report.checked_layer import CheckedLayer
 
 _NAMED = 14  # layers whose names fit below one another; more are numbered
 # Of the two lines; those that Mermaid takes by itself are too pale to be seen.

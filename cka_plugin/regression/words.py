@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from cka_plugin.report.plots.check import CheckedLayer
+from cka_plugin.report.checked_layer import CheckedLayer
 from cka_plugin.wording import listed
 
 SHOWN = 6  # layers that a sentence names

@@ -26,6 +26,7 @@ from tests.benchmarks import (
     pages,
     sketch,
     speed,
+    start,
     zoo,
 )
 from tests.benchmarks.jobs import JOBS
@@ -34,7 +35,7 @@ from tests.benchmarks.rivals import installed
 
 BENCHMARKS = (
     *("speed", "memory", "growth", "formats", "accuracy", "measures", "pages", "chart_libraries"),
-    *("coming", "disk", "sketch", "million", "zoo"),
+    *("coming", "disk", "start", "sketch", "million", "zoo"),
 )
 
 
@@ -75,6 +76,7 @@ def main() -> None:
                 "pages": pages,
                 "chart_libraries": chart_libraries,
                 "disk": disk,
+                "start": start,
                 "sketch": sketch,
                 "million": million,
                 "zoo": zoo,

@@ -1,12 +1,14 @@
 """From disk to the model: reading and preparing, beside what PyTorch's own `DataLoader` does with the same transforms.
 
-Wall time, as it is about parallelism: run it on a machine that does nothing else. Both sides begin with nothing read
-ahead and no worker started; the files lie in the system's cache. A rate is of examples prepared for all models.
+Wall time, as it is about parallelism: run it on a machine that does nothing else; beside it the CPU time of all threads
+and processes. Both sides begin with nothing read ahead and no worker started; the files lie in the system's cache. A
+rate is of examples prepared for all models.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 import tempfile
 import time
@@ -88,31 +90,35 @@ def table(found: dict[str, Any]) -> str:
     """As Markdown."""
     lines = [
         f"Ours to `DataLoader(num_workers={found['cores']})` (medians of runs in turn)\n",
-        "| job | ours, s | DataLoader, s | rate, ours to DataLoader |",
-        "|---|---|---|---|",
+        "| job | ours, s | DataLoader, s | rate, ours to DataLoader | CPU time, ours to DataLoader |",
+        "|---|---|---|---|---|",
     ]
     for name, job in found.items():
         if isinstance(job, dict):
-            lines.append(f"| {name} | {job['ours_s']:.2f} | {job['loader_s']:.2f} | {job['rate']:.2f} |")
+            lines.append(
+                f"| {name} | {job['ours_s']:.2f} | {job['loader_s']:.2f} | {job['rate']:.2f} | {job['cpu']:.2f} |"
+            )
     return "\n".join(lines)
 
 
 def _ratio(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) -> dict[str, float]:
     """Medians of the two, run in turn, and of the ratios of neighbours."""
-    seconds: list[tuple[float, float]] = []
-    for _ in range(repeats + 1):
-        pair = []
-        for run in (ours, theirs):
-            start = time.perf_counter()
-            run()
-            pair.append(time.perf_counter() - start)
-        seconds.append((pair[0], pair[1]))
-    kept = seconds[1:]  # the first begins what stays begun: libraries, the system's cache
+    runs = [(_costs(ours), _costs(theirs)) for _ in range(repeats + 1)]
+    kept = runs[1:]  # the first begins what stays begun: libraries, the system's cache
     return {
-        "ours_s": statistics.median(own for own, _ in kept),
-        "loader_s": statistics.median(other for _, other in kept),
-        "rate": statistics.median(other / own for own, other in kept),
+        "ours_s": statistics.median(own[0] for own, _ in kept),
+        "loader_s": statistics.median(other[0] for _, other in kept),
+        "rate": statistics.median(other[0] / own[0] for own, other in kept),
+        "cpu": statistics.median(own[1] / other[1] for own, other in kept),
     }
+
+
+def _costs(run: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds of wall time, and of CPU time of this process and of those that it has waited for."""
+    wall, before = time.perf_counter(), os.times()
+    run()
+    after = os.times()
+    return time.perf_counter() - wall, sum(after[:4]) - sum(before[:4])
 
 
 Job = tuple[Callable[[], Any], Callable[[], Any]]

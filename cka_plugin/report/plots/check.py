@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cka_plugin.report.checked_layer import CheckedLayer
 from cka_plugin.report.plots.depth import hatch_missing
 from cka_plugin.report.plots.frame import BLUE, DEFAULT, GREY, RED, Frame, axes_in, legend_above, styled
 from cka_plugin.report.plots.layer_axis import name_layers
@@ -19,38 +20,6 @@ if TYPE_CHECKING:
 
 _SINGLE = 60  # layers up to which each interval is drawn by itself
 _NAMED = 3  # of the layers that fail, the worst
-
-
-class CheckedLayer(Protocol):
-    """What is drawn of a layer; `cka` is NaN where it is undefined, `low` and `high` where there is no interval."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def depth(self) -> float:
-        """Its relative depth."""
-
-    @property
-    def cka(self) -> float:
-        """CKA with the same layer of the baseline."""
-
-    @property
-    def low(self) -> float:
-        """Lower limit of its interval."""
-
-    @property
-    def high(self) -> float:
-        """Upper limit."""
-
-    @property
-    def threshold(self) -> float:
-        """The lowest CKA that passes."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether it does."""
 
 
 @styled
