@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from cka_plugin.calls import represent
 from cka_plugin.data import ReadOptions
 from cka_plugin.models import names as models
-from cka_plugin.models.subject import check_used, subject
+from cka_plugin.models.building import built
+from cka_plugin.models.subject import check_used
 from cka_plugin.options import Options, default_of
 from cka_plugin.regression.environment import environment
 from cka_plugin.regression.half_precision import in_half_precision
@@ -78,6 +79,7 @@ def make_baseline(
 
     Example:
         >>> import torch
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
         >>> baseline = make_baseline(net, torch.randn(256, 8), name="net", granularity="module", progress=False)
         >>> baseline.representation, baseline.floor("0") < 1e-5
@@ -92,8 +94,8 @@ def make_baseline(
         return Baseline.of(saved)
     ((own, given),) = models.named([model if isinstance(model, Mapping) else {name or models.own_name(model): model}])
     check_used([(own, given)], chosen)
-    if not isinstance(given, nn.Module):
-        given = subject(own, given, chosen).root
+    if isinstance(given, str | os.PathLike):
+        given = built(os.fspath(given), chosen.of_model(own))
     once = iter(data) is data if hasattr(data, "__next__") else False
     if once and (measure_noise or keep_examples):
         raise ValueError(

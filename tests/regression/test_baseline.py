@@ -110,3 +110,19 @@ def test_more_data_than_the_baseline_needs_are_welcome(net: ConvNet) -> None:
     ids = make_baseline(net, X, max_examples=128, progress=False)
     assert ids.representation.n_examples == 128
     assert cka.check(net, ids, X, min_cka=0.9999).passed
+
+
+def test_a_baseline_of_a_part_of_what_cannot_run_by_itself_however_it_is_given(monkeypatch, tmp_path) -> None:
+    (tmp_path / "holding.py").write_text(
+        "from torch import nn\nfrom tests.support.nets import ConvNet\n\n\nclass Holder(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.net = ConvNet()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import holding  # type: ignore[import-not-found]
+
+    alone = make_baseline(ConvNet(), X, progress=False).representation
+    for given in ("python:holding:Holder", holding.Holder()):
+        made = make_baseline(given, X, part="net", progress=False)
+        assert made.representation.layer_names == alone.layer_names
+        assert made.noise
+        assert cka.check(given, made, X).passed
