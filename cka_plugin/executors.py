@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 _POLL_SECONDS = 0.2  # between two looks at jobs that nobody can be told of (submitit's lie in files)
@@ -40,7 +41,7 @@ def over_executor(
     """
     if executor is None:
         for number, task in enumerate(tasks):
-            yield (number, *_outcome(lambda task=task: function(task)))
+            yield (number, *_outcome(partial(function, task)))
         return
     futures: dict[int, Any] = {}
     refused: list[tuple[int, Exception]] = []
@@ -58,8 +59,8 @@ def over_executor(
         for future in futures.values():
             if callable(getattr(future, "cancel", None)):
                 future.cancel()
-    for number, error in refused:
-        yield number, None, error
+    for number, refusal in refused:
+        yield number, None, refusal
 
 
 def _outcome(result: Callable[[], Any]) -> tuple[Any, Exception | None]:
