@@ -308,7 +308,8 @@ def represent_all(
         folder: for the files and the manifest; made where it does not exist. All workers must see it.
         executor: anything with `submit(function, *arguments).result()`: a pool of `concurrent.futures`, Dask's
             `client.get_executor()`, submitit's `AutoExecutor`, loky, `mpi4py.futures`, ipyparallel. None: one model
-            after the other in this process.
+            after the other in this process. Processes are better spawned (`multiprocessing.get_context("spawn")`) than
+            forked: forks of a process that has threads of PyTorch may hang.
         workers: that read and prepare examples in each worker of the executor; give a number where several of these
             share a machine. Workers that may have no processes of their own (Dask's) read alone.
         on_failure: `raise` an error that names the models that failed, once all others are done, or `warn`.
