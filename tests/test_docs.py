@@ -116,6 +116,7 @@ GIVEN = {
     "reference/models.md": models_of_any_kind,
     "reference/data.md": examples_by_names,
     "howto/timm.md": photos,
+    "howto/workers.md": photos,
     "howto/texts.md": texts_and_models,
     "howto/long_texts.md": texts_and_models,
 }

@@ -80,10 +80,10 @@ class Batch:
             return inputs_of(content, takes, found)
         return self._of_raw(found, takes)
 
-    def steps_made(self, takes: Takes) -> bool:
-        """Whether all that a model's preparation does with single examples was done while reading."""
-        found = self._fed(takes)
-        return bool(found.raw) and raw(found, takes).key in self.rows
+    def bring(self, function: Callable[[Inputs], Inputs]) -> None:
+        """Put the inputs made so far of raw examples elsewhere, such as on another device."""
+        for key, inputs in self._prepared.items():
+            self._prepared[key] = function(inputs)
 
     def labelled_for(self, takes: Takes) -> Batch:
         """The same, where a model takes what looks like the label as an argument with another label, or none."""

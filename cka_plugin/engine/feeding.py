@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from cka_plugin.data import Batch, ReadOptions, Source, Takes
 from cka_plugin.engine.ahead import read_ahead
-from cka_plugin.engine.ranks import ranks_on_this_machine, world
+from cka_plugin.engine.copies import CopiesAhead
+from cka_plugin.engine.device import choose_device
+from cka_plugin.engine.ranks import ranks_on_this_machine
 from cka_plugin.models.preparation import is_users
 from cka_plugin.options import Options
 from cka_plugin.workers import Pool, Processes, Threads, Work, how_many, obstacle
 
-DEPTH = 3  # minibatches that are prepared at a time, at most
+DEPTH = 2  # minibatches that are prepared at a time while others are read; twice as many where none are
 
 Needs = Callable[[Takes, Batch], bool]
 
@@ -43,7 +45,7 @@ def feeding(
         needs: whether a model runs on a minibatch, and so needs its inputs.
         keeps_raw: the raw examples are needed besides.
     """
-    workers = how_many(options.workers, ranks_on_this_machine() if world()[1] > 1 else 1)
+    workers = how_many(options.workers, ranks_on_this_machine())
     ours = [takes for takes in models if not is_users(takes.preparation)]
     work = Work(tuple(models), read.label_key, keeps_raw)
     with contextlib.ExitStack() as stack:
@@ -60,15 +62,17 @@ def feeding(
         threads = Threads(pool, Work(tuple(ours), read.label_key, keeps_raw)) if pool is not None and steps else None
         batches = source.batches(read, threads)
         stack.enter_context(contextlib.closing(batches))  # type: ignore[type-var]
-        prepare = _preparing(ours, needs)
+        device = choose_device(options.device)
+        copies = CopiesAhead(device) if device.type == "cuda" else None
+        prepare = _preparing(ours, needs, copies)
         if pool is None:
             ahead = read_ahead(batches, prepare)
         else:
-            ahead = read_ahead(pool.ahead(batches, prepare, min(workers, DEPTH)))
+            ahead = read_ahead(pool.ahead(batches, prepare, min(workers, 2 * DEPTH if threads is None else DEPTH)))
         stack.enter_context(contextlib.closing(ahead))  # type: ignore[type-var]
         if pool is not None:
             stack.callback(pool.cancel)  # first of all, where the run is broken off
-        yield ahead
+        yield ahead if copies is None else copies.arriving(ahead)
 
 
 def _by_processes(models: Sequence[Takes], source: Source) -> bool:
@@ -78,7 +82,7 @@ def _by_processes(models: Sequence[Takes], source: Source) -> bool:
     return bool(source.kinds) and bool(functions) and obstacle(*functions) is None
 
 
-def _preparing(models: Sequence[Takes], needs: Needs) -> Callable[[Batch], None]:
+def _preparing(models: Sequence[Takes], needs: Needs, copies: CopiesAhead | None) -> Callable[[Batch], None]:
     """Makes the inputs of all models that are made of raw examples; of one preparation one minibatch at a time."""
     locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
     for takes in models:
@@ -90,5 +94,7 @@ def _preparing(models: Sequence[Takes], needs: Needs) -> Callable[[Batch], None]
             if takes.preparation is not None and needs(takes, batch):
                 with locks.get(takes.preparation.key) or contextlib.nullcontext():
                     batch.for_model(takes)
+        if copies is not None:
+            copies.begin(batch)
 
     return prepare
