@@ -17,7 +17,7 @@ from cka_plugin.report.page.method import facts_of, warnings_of
 from cka_plugin.report.page.sentences import atlas_verdicts
 from cka_plugin.report.page.tables import Column, Table
 from cka_plugin.report.plots.colour_scale import scale_of
-from cka_plugin.report.plots.models import clustered
+from cka_plugin.report.plots.models import angles_of, classical_scaling, clustered
 from cka_plugin.warnings import CKAWarning
 
 _NEAREST = 3
@@ -67,7 +67,22 @@ def gather_atlas(compared: Compared, again: list[tuple[str, str]]) -> Contents:
             list(dict.fromkeys(said)),
         ),
         families=None if isinstance(families, str) else _families(families),
+        map=_map(compared, names, similarity),
     )
+
+
+def _map(compared: Compared, names: list[str], similarity: Floats) -> dict[str, Any] | None:
+    """Places in the plane, as `model_map` has them; None where some models have no distance to one another."""
+    angles = np.degrees(angles_of(similarity))
+    if not np.isfinite(angles).all():
+        return None
+    places, share = classical_scaling(angles)
+    return {
+        "x": np.round(places[:, 0], 3).tolist(),
+        "y": np.round(places[:, 1], 3).tolist(),
+        "families": [compared.family(name) for name in names],
+        "share": share.tolist(),
+    }
 
 
 def _ends(similarity: Floats) -> tuple[float, float]:

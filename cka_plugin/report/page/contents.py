@@ -93,6 +93,7 @@ class Contents:
         pictures: of examples, by their place in the data: `{"image": data URI}` or `{"text": text}`.
         method: how it was made.
         families: a `Table` with a row a family, in a page of very many models, which has no pairs.
+        map: likewise, places of the models in the plane (x, y), their families, and what share each axis shows.
     """
 
     title: str
@@ -107,3 +108,4 @@ class Contents:
     pictures: dict[int, dict[str, str]]
     method: Method
     families: Any = None
+    map: Any = None

@@ -29,6 +29,7 @@ SCRIPTS = (
     "table",
     "heatmap",
     "chart",
+    "map",
     "sections",
     "gallery",
     "comparison",
@@ -60,6 +61,7 @@ def page(contents: Contents) -> str:
         "overview": contents.overview,
         "paired": bool(contents.pairs),
         "families": contents.families,
+        "map": contents.map,
     }
     blobs["index"] = packed(index)
     return rendered("comparison.html", {"contents": contents}, blobs)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import cka_plugin as cka
+from cka_plugin.report.plots.models import angles_of, classical_scaling
 from tests.support.browser import browser, opened
 from tests.support.many_models import many_models
 from tests.support.pages import held
@@ -33,6 +35,10 @@ def test_it_has_models_families_and_no_pairs(page: Path) -> None:
     runs = [a == b for a, b in zip(columns["family"], columns["family"][1:], strict=False)].count(False)
     assert runs == 7, "models stand in the order of their tree"
     assert [column["label"] for column in index["families"]["columns"]][:2] == ["family", "models"]
+    places = np.column_stack([index["map"]["x"], index["map"]["y"]])
+    order = [comparison.names.index(name) for name in index["names"]]
+    angles = np.degrees(angles_of(comparison.models()))[np.ix_(order, order)]
+    assert np.abs(places - classical_scaling(angles)[0]).max() < 1e-2
     assert "Models of one family are more alike than others by" in text
 
 
@@ -48,6 +54,8 @@ def test_with_details_every_pair_is_there_where_it_is_asked_for(
 def test_it_opens_and_loads_nothing(page: Path) -> None:
     with browser() as started, opened(started, page) as shown:
         assert shown.page.locator("section#pair table").count() == 2
+        assert shown.page.locator("svg circle.spot").count() == 60
+        assert shown.page.locator("svg .spot-name").count() > 0
         assert shown.page.locator(".heatmap").count() == 1
         assert not shown.said
         assert not shown.asked

@@ -8,6 +8,7 @@ async function comparison() {
   if (!index.paired) { // very many models: pairs have pages of their own
     byId("picture").append(...zoo(index, null));
     const tables = [["Models", index.overview], ["Families", index.families]].filter(([, table]) => !missing(table));
+    if (!missing(index.map)) place.append(h("h2", {}, "Map"), ...modelMap(index));
     place.append(...tables.flatMap(([label, table]) => [h("h2", {}, label), tableOf(table)]));
     return;
   }
