@@ -25,7 +25,7 @@ from cka_plugin.capture.direct import DirectCalls
 from cka_plugin.capture.features import Features
 from cka_plugin.capture.firing import CaptureError, settled
 from cka_plugin.capture.inputs import describe_inputs, hint_of, own_copy, to_device
-from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
+from cka_plugin.capture.layouts import gains_from_channels_last, weights_channels_last
 from cka_plugin.capture.orders import doubled, exchanged, reordered
 from cka_plugin.capture.packed_weights import weights_packed
 from cka_plugin.capture.pooling import UnknownPlaces
@@ -260,8 +260,7 @@ class Capture:
         return None
 
     def _forward(self, inputs: Any) -> Any:
-        own = own_copy(inputs)
-        return self.adapter.forward(self.model, inputs_channels_last(own) if self._channels_last else own)
+        return self.adapter.forward(self.model, own_copy(inputs, self._channels_last))
 
     @contextlib.contextmanager
     def _evaluation(self) -> Iterator[None]:

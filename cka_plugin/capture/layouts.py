@@ -8,11 +8,10 @@ differ by rounding.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 LEAST_CONVOLUTIONS = 4  # a Vision Transformer's patch embedding has one or two, and gains nothing
 LEAST_WEIGHTS = 500_000  # of convolutions; smaller networks take no time worth a change of their rounding
@@ -53,19 +52,6 @@ def weights_channels_last(model: nn.Module) -> Iterator[None]:
     finally:
         for weight, data in before:
             weight.data = data
-
-
-def inputs_channels_last(inputs: Any) -> Any:
-    """The same inputs with every image tensor, (n, channels, height, width), laid out channels last."""
-    if isinstance(inputs, Tensor):
-        if inputs.ndim == 4 and inputs.is_floating_point():
-            return inputs.to(memory_format=torch.channels_last)
-        return inputs
-    if isinstance(inputs, Mapping):
-        return {key: inputs_channels_last(value) for key, value in inputs.items()}
-    if isinstance(inputs, tuple):
-        return tuple(inputs_channels_last(value) for value in inputs)
-    return inputs
 
 
 def _plain(module: nn.Module) -> nn.Parameter | None:

@@ -47,6 +47,8 @@ def _can_be_sampled(tensor: Tensor) -> bool:
 def _sample(tensor: Tensor) -> Tensor:
     """The bits of `SAMPLED` values, so that NaN equals itself."""
     step = max(tensor.numel() // SAMPLED, 1)
+    if tensor.is_contiguous():
+        return tensor.detach().view(-1)[::step].contiguous().view(torch.uint8)
     places = torch.arange(0, tensor.numel(), step, device=tensor.device)
     values = tensor.detach()[torch.unravel_index(places, tensor.shape)] if tensor.ndim else tensor.detach()
     return values.contiguous().reshape(-1).view(torch.uint8)

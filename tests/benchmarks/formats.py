@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
+from cka_plugin.capture.inputs import own_copy
+from cka_plugin.capture.layouts import gains_from_channels_last, weights_channels_last
 from cka_plugin.capture.packed_weights import weights_packed
 
 NETWORKS = (
@@ -32,8 +33,8 @@ def measure(repeats: int) -> dict[str, Any]:
             seconds, before = _timed(model, x)
             plain.append(seconds)
             with weights_channels_last(model), weights_packed(model):
-                _timed(model, inputs_channels_last(x))  # packs
-                seconds, after = _timed(model, inputs_channels_last(x))
+                _timed(model, own_copy(x, channels_last=True))  # packs
+                seconds, after = _timed(model, own_copy(x, channels_last=True))
             last.append(seconds)
         found[name] = {
             "channels_last": gains_from_channels_last(model, torch.device("cpu")),

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import cka_plugin as cka
-from cka_plugin.capture.layouts import gains_from_channels_last, inputs_channels_last, weights_channels_last
+from cka_plugin.capture.inputs import own_copy
+from cka_plugin.capture.layouts import gains_from_channels_last, weights_channels_last
 
 CPU = torch.device("cpu")
 
@@ -102,6 +103,13 @@ def test_one_channel_weights_get_strides_that_say_channels_last() -> None:
 
 def test_only_images_among_the_inputs_change_their_layout() -> None:
     given = {"pixel_values": torch.zeros(2, 3, 4, 4), "input_ids": torch.zeros(2, 5, dtype=torch.int64)}
-    laid_out = inputs_channels_last(given)
+    laid_out = own_copy(given, channels_last=True)
     assert laid_out["pixel_values"].is_contiguous(memory_format=torch.channels_last)
-    assert laid_out["input_ids"] is given["input_ids"]
+    assert laid_out["input_ids"].stride() == given["input_ids"].stride()
+    assert all(laid_out[name].data_ptr() != given[name].data_ptr() for name in given)
+    one_channel = torch.rand(2, 1, 4, 4, requires_grad=True)  # whose strides tell no format, and stay
+    copied, (in_a_list,) = own_copy((one_channel, [given["pixel_values"]]), channels_last=True)
+    assert copied.stride() == one_channel.stride()
+    assert copied.requires_grad
+    assert torch.equal(copied, one_channel)
+    assert in_a_list.is_contiguous()
