@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from cka_plugin.representation import telling_names
+from cka_plugin.wording import listed
 
 
 def head_mapping(
@@ -59,8 +61,13 @@ def class_index(key: Any, names: Sequence[str] | None, where: str, width: int | 
     if names is None:
         raise ValueError(f"class {key!r}: the names of {where} are not known: use indices")
     found = [index for index, name in enumerate(names) if name == key]
-    if len(found) != 1:
-        raise ValueError(f"class {key!r} {'is not in' if not found else 'stands for several classes of'} {where}")
+    if not found:
+        near = get_close_matches(str(key), names, n=3, cutoff=0.6)
+        near += [name for name in names if str(key).lower() in name.lower() and name not in near]
+        like = f"did you mean {listed([repr(name) for name in near[:5]])}?" if near else f"it has {listed(list(names))}"
+        raise ValueError(f"class {key!r} is not in {where}: {like}")
+    if len(found) > 1:
+        raise ValueError(f"class {key!r} stands for several classes of {where}")
     return found[0]
 
 

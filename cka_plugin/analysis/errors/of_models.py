@@ -128,7 +128,9 @@ def group_of_each(names: Sequence[str], groups: Mapping[str, str] | Sequence[str
     """
     if isinstance(groups, Mapping):
         if missing := [name for name in names if name not in groups]:
-            raise ValueError(f"groups: no group for {missing[0]!r}; the models are {', '.join(names)}")
+            raise ValueError(
+                f"groups: no group for {missing[0]!r}; expected {{model: group}} for the models {', '.join(names)}"
+            )
         return [groups[name] for name in names]
     if len(groups) != len(names):
         raise ValueError(f"{len(groups)} groups for {len(names)} models: expected one a model")

@@ -63,6 +63,9 @@ def test_heads_that_agree_name_the_classes_and_placeholder_names_are_none():
     [
         ({"vit": {0: 0}}, "mapping is for 'vit': the models are 'a', 'b'"),
         ({"b": {"lynx": "cat"}}, "class 'lynx' is not in the head of 'b'"),
+        ({"b": {"tabb": "cat"}}, "class 'tabb' is not in the head of 'b': did you mean 'tabby'"),
+        ({"b": {"ABB": "cat"}}, "class 'ABB' is not in the head of 'b': did you mean 'tabby'"),
+        ({"b": {"tabby": "lynx"}}, "class 'lynx' is not in class_names: it has "),
         ({"b": {"tabby": "lynx"}}, "class 'lynx' is not in class_names"),
         ({"b": {7: 0}}, "class 7 is not in the head of 'b': it has 2 classes"),
         ({"b": {"tabby": None}}, "the mapping of 'b' maps no class"),
