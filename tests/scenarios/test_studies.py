@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ast
+import math
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 import cka_plugin as cka
 from tests.support import ROOT
 
 STUDIES = ROOT / "examples" / "studies"
 SCRIPTS = sorted(STUDIES.glob("*/study.py"))
+KEPT = {"d14 w1 n200 e75": (0, 1), "d56 w1 n500 e30": (0, 1, 3)}  # seeds of networks in photographs/weights
 OPEN = {"adapters", "pytest_plugin", "sample", "training"}  # modules of the package that pages tell users to import
 
 
@@ -68,10 +72,29 @@ def test_a_study_is_a_short_script_on_public_names(script: Path) -> None:
 def test_width_depth_and_data_finds_the_block_of_the_deep_network_alone(study: tuple[Path, Path]) -> None:
     lines = (study[1] / "tables.md").read_text(encoding="utf-8").splitlines()
     verdicts = {line.split("|")[1].strip(): line.split("|")[3].strip() for line in lines if line.startswith("| d")}
-    assert verdicts == {"d14 w1 n250 s0": "none", "d14 w1 n500 s0": "none", "d56 w1 n500 s1": "strong"}
+    shallow, deep = ({f"{name} s{seed}" for seed in seeds} for name, seeds in KEPT.items())
+    assert verdicts == dict.fromkeys(shallow, "none") | dict.fromkeys(deep, "strong")
 
 
 def test_kept_weights_are_small() -> None:
     sizes = [path.stat().st_size for path in STUDIES.rglob("*.safetensors")]
     assert max(sizes) < 2_000_000
     assert sum(sizes) < 20_000_000
+
+
+def test_intervals_over_networks_are_students_for_a_plain_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(STUDIES / "photographs")
+    import seeds
+
+    values = [0.1, 0.4, 0.2, 0.7, 0.9]
+    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    text = f"{np.mean(values):.3f} [{low:.3f}, {high:.3f}]"
+    assert seeds.mean(values, ".3f") == text
+    assert seeds.over_models(lambda some: float(np.mean(some)), values, ".3f") == text
+    assert seeds.mean([0.5, math.nan]) == "0.50"
+    assert seeds.mean([]) == "-"
+    b = [0.0, 0.1, 0.05]
+    test = stats.ttest_ind(values, b, equal_var=False)
+    low, high = test.confidence_interval()
+    gap = f"{np.mean(values) - np.mean(b):+.2f} [{low:+.2f}, {high:+.2f}]"
+    assert seeds.difference(values, b) == f"{gap}, p = {test.pvalue:.2g}"

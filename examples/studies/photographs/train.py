@@ -132,7 +132,7 @@ def train(settings: Settings, folder: Path) -> None:
             if len(rows) < 2:
                 continue
             inputs = augmented(x[rows], generator, settings.data == "crops")
-            with torch.autocast("cpu", torch.bfloat16, enabled=settings.width >= 8):  # takes half as long
+            with torch.autocast("cpu", torch.bfloat16, enabled=settings.width >= 4):  # takes half as long
                 loss = functional.cross_entropy(net(inputs), y[rows])
             optimiser.zero_grad()
             loss.backward()
@@ -167,36 +167,33 @@ def seeds(of: range, **settings: Any) -> list[Settings]:
     return [Settings(**{"size": 16, **settings, "seed": seed}) for seed in of]
 
 
+DEEP = seeds(range(5), depth=56, n_train=500, epochs=30)
 FAMILIES = {
-    # Depth, as many steps each; the number of crops is chosen for about equal accuracy (fewer for shallow networks).
-    "depth": [
-        *seeds(range(5), depth=56, n_train=500, epochs=30),
+    "depth": [  # as many steps each; fewer crops for shallow networks, so that accuracies are about equal
+        *seeds(range(3), depth=8, n_train=125, epochs=120),
         *seeds(range(5), depth=14, n_train=200, epochs=75),
-        *seeds(range(5), depth=20, n_train=250, epochs=60),
-        *seeds(range(5), depth=38, n_train=350, epochs=43),
-        *seeds(range(3), depth=110, n_train=1000, epochs=15),
+        *seeds(range(3), depth=38, n_train=350, epochs=43),
+        *DEEP,
     ],
-    "width": [
+    "same crops": [  # fewer epochs for shallow networks instead
+        *seeds(range(5), depth=14, n_train=500, epochs=11),
+        *seeds(range(3), depth=38, n_train=500, epochs=20),
+        *DEEP,
+    ],
+    "same training": [  # the same crops and epochs: the deep ones are far less accurate
         *seeds(range(3), depth=14, n_train=250, epochs=30),
-        *seeds(range(3), depth=14, width=2, n_train=250, epochs=30),
-        *seeds(range(3), depth=14, width=4, n_train=250, epochs=30),
-        *seeds(range(3), depth=14, width=8, n_train=250, epochs=30),
+        *seeds(range(4), depth=110, n_train=250, epochs=30),
     ],
-    "data": [
-        *seeds(range(3), depth=56, n_train=8000, epochs=2),
-        *seeds(range(3), depth=56, n_train=250, epochs=60),
-        *seeds(range(3), depth=56, n_train=2000, epochs=8),
-    ],
-    "errors": [
-        *seeds(range(8), depth=56, n_train=500, epochs=30),
-    ],
+    "width": [s for width in (1, 2, 4, 8) for s in seeds(range(3), depth=14, width=width, n_train=250, epochs=30)],
+    "data": [*DEEP, *seeds(range(3), depth=56, n_train=8000, epochs=2)],
     "digits": [
-        *seeds(range(3), depth=56, data="digits", n_train=500, epochs=30),
         *seeds(range(3), depth=14, data="digits", n_train=500, epochs=30),
+        *seeds(range(3), depth=56, data="digits", n_train=500, epochs=30),
     ],
-    "transformer": [
-        *seeds(range(5), kind="vit", depth=6, n_train=500, epochs=80),
-        *seeds(range(5), depth=14, n_train=500, epochs=30),
+    "wide and deep": [*seeds(range(5), depth=14, width=4, n_train=500, epochs=13), *DEEP],
+    "cnn and transformer": [
+        *seeds(range(7), depth=14, n_train=500, epochs=30),
+        *seeds(range(7), kind="vit", depth=6, n_train=500, epochs=32),
     ],
 }
 

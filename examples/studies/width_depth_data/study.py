@@ -1,118 +1,118 @@
 """Width, depth and data: when do residual networks grow a block structure? `python study.py [FOLDER] [--quick]`.
 
-FOLDER holds what `python ../photographs/train.py FOLDER` leaves; without it, the networks kept in `weights`. Writes
-`tables.md`, `heatmaps.png` and `dominant.png` to `--out`.
+FOLDER holds what `python ../photographs/train.py FOLDER` leaves; with `--quick`, or without it, these are the networks
+kept in `../photographs/weights`. Writes `tables.md`, `heatmaps.png` and `shares.png` to `--out`.
 """
 
-import argparse
-import json
 import sys
-from itertools import combinations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "photographs"))
-from train import Settings, load
+from seeds import Family, arguments, by_setting, compared, difference, mean, setting, table, write
+from train import Settings
 
 import cka_plugin as cka
-from cka_plugin import sample
 
-HERE = Path(__file__).parent
-FACTORS = ("depth", "width", "n_train", "parameters", "accuracy")
+FACTORS = {
+    "depth": "depth",
+    "same crops": "depth",
+    "same training": "depth",
+    "width": "width",
+    "data": "n_train",
+    "digits": "depth",
+}
+WHAT = {
+    "depth": "Depth, equal accuracy by fewer crops for shallow networks",
+    "same crops": "Depth, equal accuracy by fewer epochs for shallow networks",
+    "same training": "Depth, at equal crops and epochs",
+    "width": "Width, at depth 14",
+    "data": "Number of training crops, at depth 56",
+    "digits": "Depth, on digits",
+}
+NONE = ["No network of this family is here."]
 
 
-def networks(folder: Path, quick: bool) -> dict[str, Settings]:
-    """Residual networks on crops of 16 pixels by short names; for `--quick` two shallow and one deep."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("residual-*crops*x16-*.json")]
-    made = [Settings(**{key: one[key] for key in Settings.__dataclass_fields__}) for one in found]
-    made.sort(key=lambda s: (s.depth, s.width, s.n_train, s.seed))
-    named = {f"d{s.depth} w{s.width} n{s.n_train} s{s.seed}": s for s in made}
-    return {n: s for n, s in named.items() if s.depth == 14 or n.startswith("d56 w1 n500 s1")} if quick else named
+def share(comparison: cka.Comparison, name: str) -> float:
+    """Of the layers, how many lie in strong blocks."""
+    structure = comparison.block_structure(name)
+    return sum(len(block) for block in structure.blocks if block.verdict == "strong") / len(structure.layers)
 
 
-def blocks(comparison: cka.Comparison) -> list[str]:
-    """The largest block of each network, and what it rests on."""
-    head = "| network | accuracy | verdict | largest block | mean CKA | without PC1 | PC1 share | cos² |"
-    lines = [head, "|---" * 8 + "|"]
-    for name in comparison.names:
-        found = comparison.block_structure(name)
-        cells = ["-"] * 5
-        if found.blocks:
-            b = found.blocks[0]
-            numbers = (b.mean_similarity, b.similarity_without_first_component, b.first_component_share)
-            where = f"{b.layers[0]} to {b.layers[-1]} ({len(b)} of {len(found.layers)})"
-            cells = [where, *(f"{value:.2f}" for value in (*numbers, b.first_component_cosine))]
-        lines.append(f"| {name} | {comparison[name].accuracy:.1%} | {found.verdict} | {' | '.join(cells)} |")
+def of_settings(family: str, made: dict[str, Settings], comparison: cka.Comparison) -> list[str]:
+    """A row a setting, means over seeds; does the share of layers in blocks go with the factor over networks?"""
+    groups, factor, rows = by_setting(made), FACTORS[family], []
+    shares = {name: share(comparison, name) for name in made}
+    right = {name: comparison[name].accuracy for name in made}
+    for group, names in groups.items():
+        found = [comparison.block_structure(name) for name in names]
+        off = ~np.eye(len(found[0].layers), dtype=bool)
+        strong = f"{sum(structure.verdict == 'strong' for structure in found)} of {len(names)}"
+        numbers = ([np.max(one.first_component_share) for one in found], [one.matrix[off].mean() for one in found])
+        parts = (strong, mean([shares[n] for n in names]), *(mean(values) for values in numbers))
+        rows.append([f"*{group}*", mean([right[n] for n in names], ".1%"), *parts])
+    header = ["setting", "accuracy", "strong", "layers in strong blocks", "largest PC1 share", "mean CKA"]
+    lines = [*table(header, rows), ""]
+    if len(groups) > 1:
+        known = {n: {factor: getattr(s, factor), "strong_share": shares[n]} for n, s in made.items()}
+        summary = comparison.summary(known)
+        first, *_, last = groups.values()
+        pair = f"{setting(last[0])} less {setting(first[0])}"
+        for what, values, form in (("layers in strong blocks", shares, "+.2f"), ("accuracy", right, "+.1%")):
+            lines.append(f"- {what}, {pair}: {difference([values[n] for n in last], [values[n] for n in first], form)}")
+        lines += [f"- {summary.relate(x, 'strong_share')!r}" for x in (factor, "accuracy")]
     return lines
 
 
-def seeds(comparison: cka.Comparison, made: dict[str, Settings]) -> list[str]:
-    """Two seeds of one setting: CKA at equal depth in strong blocks of either and outside, and dominant examples."""
-    lines = ["| seeds | CKA within blocks of either | outside | top 10% dominant examples in common (chance 10%) |"]
-    lines.append("|---|---|---|---|")
-    for a, b in combinations(made, 2):
-        if a.rsplit(" ", 1)[0] != b.rsplit(" ", 1)[0]:
-            continue
-        strong = [[x for x in comparison.block_structure(n).blocks if x.verdict == "strong"] for n in (a, b)]
-        equal = np.diag(comparison.matrix(a, b))
-        inside = np.zeros(len(equal), dtype=bool)
-        for block in (*strong[0], *strong[1]):
-            inside[block.start : block.stop] = True
-        means = [f"{equal[rows].mean():.2f} ({rows.sum()})" if rows.any() else "-" for rows in (inside, ~inside)]
-        shared = "-"
-        if all(strong):
-            top = [set(blocks[0].dominant_examples[: comparison[a].n_examples // 10]) for blocks in strong]
-            shared = f"{len(top[0] & top[1]) / len(top[0]):.0%}"
-        lines.append(f"| {a} and {b.rsplit(' ', 1)[1]} | {' | '.join(means)} | {shared} |")
-    return lines
+def of_networks(found: dict[str, Family]) -> list[str]:
+    """A row a network: its largest block and what that rests on."""
+    rows = {}
+    for family, (made, comparison) in found.items():
+        for name in made:
+            structure, cells = comparison.block_structure(name), ["-"] * 5
+            for b in structure.blocks[:1]:
+                numbers = (b.mean_similarity, b.similarity_without_first_component, b.first_component_share)
+                where = f"{b.layers[0]} to {b.layers[-1]} ({len(b)} of {len(structure.layers)})"
+                cells = [where, *(f"{value:.2f}" for value in (*numbers, b.first_component_cosine))]
+            data = "digits" if family == "digits" else "crops"
+            rows[data, name] = [name, f"{comparison[name].accuracy:.1%}", structure.verdict, data, *cells]
+    header = ["network", "accuracy", "verdict", "data", "largest block", "mean CKA", "without PC1", "PC1 share", "cos²"]
+    return table(header, rows.values())
 
 
-def draw(comparison: cka.Comparison, out: Path) -> None:
-    """CKA of each network with itself; and the crops that dominate each strong block."""
-    names = comparison.names
-    figure, axes = plt.subplots(-(-len(names) // 6), 6, figsize=(12, 2.2 * -(-len(names) // 6)), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, name in zip(axes.flat, names, strict=False):
-        axis.imshow(comparison.matrix(name), vmin=0, vmax=1, cmap="magma", origin="lower")
-        axis.set_title(f"{name}: {comparison.block_structure(name).verdict}", fontsize=8)
-    figure.savefig(out / "heatmaps.png", dpi=70, bbox_inches="tight")
-    pictures, _, _ = sample.crop_images()
-    strong = [n for n in names if comparison.block_structure(n).verdict == "strong"]
-    figure, axes = plt.subplots(max(len(strong), 1), 12, figsize=(9, 0.8 * max(len(strong), 1)), squeeze=False)
-    for row, name in zip(axes, strong, strict=False):
-        for axis, which in zip(row, comparison.block_structure(name).blocks[0].dominant_examples, strict=False):
-            axis.imshow(pictures[which])
-        row[0].set_ylabel(name, rotation=0, ha="right", fontsize=8)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-    figure.savefig(out / "dominant.png", dpi=70, bbox_inches="tight")
+def draw(found: dict[str, Family], out: Path) -> None:
+    """CKA of the first seed of every setting with itself; share of layers in strong blocks, a dot a network."""
+    figure, axes = plt.subplots(len(found), 4, figsize=(9, 2.4 * len(found)), squeeze=False)
+    dots, beside = plt.subplots(1, len(found), figsize=(2.4 * len(found), 2.6), sharey=True, squeeze=False)
+    for row, axis, (family, (made, comparison)) in zip(axes, beside.flat, found.items(), strict=True):
+        groups, factor = by_setting(made), FACTORS[family]
+        for place, (cell, names) in enumerate(zip(row, groups.values(), strict=False)):
+            structure = comparison.block_structure(names[0])
+            cell.imshow(structure.matrix, vmin=0, vmax=1, cmap="magma", origin="lower")
+            cell.set_title(f"{family}: {names[0]}\n{structure.verdict}", fontsize=8)
+            values = [share(comparison, name) for name in names]
+            axis.plot(place + np.linspace(-0.15, 0.15, len(values)), values, "o", color="tab:blue", ms=4, alpha=0.7)
+            axis.plot([place - 0.3, place + 0.3], [np.mean(values)] * 2, color="black", lw=1)
+        labels = [getattr(made[names[0]], factor) for names in groups.values()]
+        axis.set(xticks=range(len(labels)), xticklabels=labels, xlabel=factor, title=family, ylim=(-0.05, 1.05))
+        for cell in row:
+            cell.axis("off")
+    beside[0, 0].set_ylabel("layers in strong blocks")
+    for drawn, name in ((figure, "heatmaps.png"), (dots, "shares.png")):
+        drawn.tight_layout()
+        drawn.savefig(out / name, dpi=70)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=HERE / "weights")
-    parser.add_argument("--quick", action="store_true", help="three networks")
-    parser.add_argument("--out", type=Path, default=HERE)
-    given = parser.parse_args()
+    given = arguments(__file__, __doc__.splitlines()[0])
     plt.switch_backend("Agg")
-    made = networks(given.folder, given.quick)
-    models = {name: load(given.folder, settings) for name, settings in made.items()}
-    images, labels, _ = sample.crops()
-    comparison = cka.compare(models, data=(images, labels), progress=False)
-    factors = {n: {"depth": s.depth, "width": s.width, "n_train": s.n_train} for n, s in made.items()}
-    summary = comparison.summary(factors)
-    related = [f"- {summary.relate(factor, 'block_share')!r}" for factor in FACTORS]
-    parts = ["# Tables", "## Blocks", *blocks(comparison), "## Share of layers in blocks", *related]
-    parts += ["## Two seeds of one setting", *seeds(comparison, made)]
-    text = "".join(f"\n{line}\n\n" if line[0] == "#" else f"{line}\n" for line in parts)
-    text = text.replace("\n\n\n", "\n\n").strip() + "\n"
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "tables.md").write_text(text, encoding="utf-8")
-    draw(comparison, given.out)
-    print(text)
+    found, parts = compared(given.folder, FACTORS), ["# Tables"]
+    for family, what in WHAT.items():
+        parts += [f"## {what}", *(of_settings(family, *found[family]) if family in found else NONE)]
+    write(given.out, [*parts, "## Networks", *of_networks(found)])
+    draw(found, given.out)
 
 
 if __name__ == "__main__":
