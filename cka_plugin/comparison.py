@@ -1030,7 +1030,16 @@ class Comparison:
         return f"{which}; {first.n_examples:,} examples in minibatches of {first.batch_sizes[0]}{sketched}"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write one `.safetensors` file with all representations, atomically; `cka_plugin.load` reads it."""
+        """Write one `.safetensors` file with all representations, atomically; `cka_plugin.load` reads it.
+
+        Raises:
+            ValueError: they lie in files and do not fit in memory: those files, compared again, are this comparison.
+        """
+        if isinstance(self.representations, StoredRepresentations) and not self.representations.fits:
+            raise ValueError(
+                f"the {len(self.names)} representations do not fit in memory together: keep their files, and compare "
+                "these again (their folder, where it is one), or give a larger max_memory"
+            )
         records = [representation.to_record() for representation in self.representations.values()]
         notes = {"match": self.match, "estimator": self.estimator}
         return files.write(path, files.Saved(KIND, records, notes))

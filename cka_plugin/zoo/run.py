@@ -58,14 +58,15 @@ def run_tasks(tasks: Sequence[Task], folder: Path, executor: Any, progress: bool
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(folder, [task.name for task in tasks])
     broken: dict[str, str] = {}
+    said: dict[str, list[str]] = {}  # by workers elsewhere, of which models
     because: Counter[str] = Counter()
     with counted(len(tasks), "models", progress) as bar:
         for number, outcome, error in over_executor(executor, represent_one, tasks):
             task = tasks[number]
             if error is not None:
                 outcome = Outcome(FAILED, failed(task, f"{type(error).__name__}: {error}"))
-            for said in outcome.said:
-                warn(f"{task.name}: {said}")
+            for sentence in outcome.said:
+                said.setdefault(sentence, []).append(task.name)
             if outcome.entry is not None:
                 manifest.keep(task.name, outcome.entry)
             if outcome.state == FAILED and outcome.entry is not None:
@@ -73,6 +74,8 @@ def run_tasks(tasks: Sequence[Task], folder: Path, executor: Any, progress: bool
             because[_because(outcome)] += 1
             bar.set_postfix_str(for_terminal(task.name), refresh=False)
             bar.update()
+    for sentence, names in said.items():
+        warn(f"{listed(names, 4)}: {sentence}")
     if progress:
         told = ", ".join(f"{count} {why}" for why, count in because.most_common())
         print(for_terminal(f"{folder}: {len(tasks)} models: {told}"), file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 import cka_plugin as cka
 from cka_plugin.representation.folder import read_manifest
+from cka_plugin.zoo.task import Outcome, Task, represent_one
 from tests.support.zoo import OPTIONS, data, network, same_bits
 
 ZOO = {"a": partial(network, 1), "b": partial(network, 2), "c": partial(network, 3, 12)}
@@ -157,6 +159,20 @@ def test_the_manifest_says_what_was_asked_and_what_came_of_it(tmp_path: Path) ->
     assert entry["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert (entry["layers"], entry["parameters"], entry["minibatches"]) == (5, 155, 10)
     assert entry["bytes"] == (tmp_path / "a.safetensors").stat().st_size
+
+
+def test_what_workers_warn_of_is_said_once_for_all_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(task: Task) -> Outcome:
+        return represent_one(replace(task, sender=-1))
+
+    monkeypatch.setattr("cka_plugin.zoo.run.represent_one", elsewhere)
+    twice = data()
+    twice[80:] = twice[:80]
+    with pytest.warns(cka.CKAWarning) as caught:
+        cka.represent_all(ZOO, twice, tmp_path, **OPTIONS)
+    of_models = [str(one.message) for one in caught if str(one.message).startswith("a, b, c: ")]
+    assert len(of_models) == 1
+    assert "repeat the content of an earlier one" in of_models[0]
 
 
 def test_a_progress_bar_counts_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
