@@ -56,6 +56,9 @@ def _can_be_laid_out(x: Tensor) -> bool:
     return plain and not x.is_contiguous(memory_format=torch.channels_last)  # strides of one channel tell no format
 
 
+_NO_MEMORY = ("out of memory", "_ALLOC_FAILED", "can't allocate memory")  # of MPS; of cuDNN and cuBLAS; of a CPU
+
+
 def hint_of(error: Exception, inputs: Any) -> str:
     """What may be done about a model that failed on these inputs; empty where nothing is known.
 
@@ -63,7 +66,8 @@ def hint_of(error: Exception, inputs: Any) -> str:
         >>> hint_of(MemoryError(), torch.zeros(2, 3))
         "; a smaller batch_size (4 is the least), precision='bfloat16' or another device may do"
     """
-    if isinstance(error, MemoryError | getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)):
+    kinds = MemoryError | getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
+    if isinstance(error, kinds) or any(words in str(error) for words in _NO_MEMORY):
         return "; a smaller batch_size (4 is the least), precision='bfloat16' or another device may do"
     return hint(inputs)
 

@@ -226,10 +226,19 @@ def test_a_result_of_doubt_that_comes_later_is_made_again_with_its_own_inputs(mo
     assert all(np.array_equal(a, b) for a, b in zip(at_once.vectors, later.vectors, strict=True))
 
 
-def test_running_out_of_memory_says_what_may_help() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_running_out_of_memory_says_what_may_help(error: Exception) -> None:
     class Full(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB")
+            raise error
 
     with pytest.raises(RuntimeError, match=r"full failed on a minibatch of float32 \(16, 3\).*smaller batch_size"):
         cka.represent({"full": nn.Sequential(nn.Linear(3, 3), Full())}, torch.randn(16, 3), progress=False)

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 import cka_plugin as cka
-from cka_plugin.core import Projection, Sums, inner_products, self_products
+from cka_plugin.core import Projection, Sums
+from tests.benchmarks.sketch import projected as of_sketches
 from tests.support import reference
 
 SIZE, N = 128, 48
@@ -37,19 +38,9 @@ def sketched() -> cka.Comparison:
     return cka.compare(NETS, sketch=SIZE, **OPTIONS)
 
 
-def projected(whole: cka.Comparison, seed: int, size: int = SIZE) -> Sums:
+def projected(whole: cka.Comparison, seed: int) -> Sums:
     """The sums that a comparison of a and b has from sketches with another seed."""
-    projection = Projection(size, seed)
-    parts = [
-        [projection.of(torch.from_numpy(np.asarray(m.vectors)), m.index).numpy() for m in whole[name].minibatches]
-        for name in "ab"
-    ]
-    none = np.zeros((5, N), dtype=np.float32)
-    xy = np.stack([inner_products(x, none, y, none) for x, y in zip(*parts, strict=True)])
-    own = [np.stack([self_products(v, none) for v in part]) for part in parts]
-    sums = whole.sums("a", "b")
-    meeting = np.array([projection.meeting(n * (n - 1) // 2) for n in whole["a"].batch_sizes])
-    return Sums(xy, own[0], own[1], sums.first_pass, meeting)
+    return of_sketches(whole, Projection(SIZE, seed))
 
 
 def test_cka_is_within_its_error_and_of_a_layer_with_itself_exact(whole, sketched) -> None:
