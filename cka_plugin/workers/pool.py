@@ -89,5 +89,6 @@ def _telling(function: Callable[..., T], *given: Any) -> tuple[T, Told]:
 
 
 def _alone(together: threading.Barrier) -> None:
+    torch.get_num_threads()  # the first question in a thread sets its number, to that of all: so ask before
     torch.set_num_threads(1)
-    together.wait(60)  # so that every thread comes here once
+    together.wait(600)  # so that every thread comes here once
