@@ -191,8 +191,13 @@ _RULES: list[Callable[[Pattern], str]] = [
 
 
 def _apart(rows: Sequence[LayerCheck]) -> tuple[int, int]:
-    """First and last of the layers that stand apart from all others in how far they moved; all, where none do."""
+    """First and last of the layers that stand apart from all others in how far they moved; all, where none do.
+
+    What grows from layer to layer began where it was small: the first stands apart from those before it by itself.
+    """
     drops = [1.0 - row.cka for row in rows]
     far = [position for position, drop in enumerate(drops) if drop * APART > max(drops)]
     first, last = far[0], far[-1]
+    if first and drops[first] < APART * max(drops[:first]):
+        first = 0
     return first, last

@@ -32,6 +32,8 @@ def rows(*values: float, head: bool = True) -> list[LayerCheck]:
         ((0.99, 0.98, 0.97, 0.95), "Every layer moved a little, from the first on, the furthest d (CKA 0.9500)"),
         ((0.99, 0.98, SAME, 0.95), "The change begins at the very first layer, a, though 1 of 4 layers are as they"),
         ((0.6, 0.5, 0.4, 0.3), "The change begins at the very first layer, a: look at the inputs first"),
+        ((0.974, 0.906, 0.8, 0.7), "The change begins at the very first layer, a: look at the inputs first"),
+        ((0.9996, 0.998, 0.99, 0.95), "Every layer moved a little, from the first on, the furthest d (CKA 0.9500)"),
     ],
 )
 def test_what_moved_is_what_is_said(values: tuple[float, ...], said: str) -> None:

@@ -76,6 +76,23 @@ def test_width_depth_and_data_finds_the_block_of_the_deep_network_alone(study: t
     assert verdicts == dict.fromkeys(shallow, "none") | dict.fromkeys(deep, "strong")
 
 
+@pytest.mark.parametrize("study", [STUDIES / "imagenet_family" / "study.py"], ids=named, indirect=True)
+def test_an_imagenet_family_sees_what_the_photographs_show(study: tuple[Path, Path]) -> None:
+    lines = (study[1] / "tables.md").read_text(encoding="utf-8").splitlines()
+    fits = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in lines if line.count("|") == 6}
+    assert {fits[name] for name in ("camera", "cat", "coffee", "motorcycle")} == {"1, 1, 1"}
+
+
+@pytest.mark.parametrize("study", [STUDIES / "upgrade_day" / "study.py"], ids=named, indirect=True)
+def test_upgrade_day_passes_what_changed_nothing_and_finds_colours_swapped(study: tuple[Path, Path]) -> None:
+    text = (study[1] / "tables.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:7]] for line in text.splitlines() if line.startswith("| ")]
+    verdicts = {row[0]: row[2:] for row in rows}
+    assert verdicts["nothing"] == ["pass"] * 4
+    assert verdicts["blue, green, red"] == ["FAIL"] * 4
+    assert "layer embed" in text
+
+
 def test_kept_weights_are_small() -> None:
     sizes = [path.stat().st_size for path in STUDIES.rglob("*.safetensors")]
     assert max(sizes) < 2_000_000
