@@ -54,8 +54,10 @@ class Match:
         equal_depth: whether no layer of `b` is nearer in relative depth than the best match.
         unlike: whether nothing in `b` resembles the layer: the interval of the best match, or without one the match
             itself, lies below 0.3.
-        verdict: `clear` (the best match is told from the runner-up), `tied`, `unlike`, `inconclusive` (see
-            `Correspondence.inconclusive`), or `none` for a layer without similarity.
+        verdict: `clear` (these examples tell the best match from the runner-up; another training run may still have
+            another: among ten seeds of one network a third of clear matches were not at the same place,
+            `examples/studies/sanity_task`), `tied`, `unlike`, `inconclusive` (see `Correspondence.inconclusive`), or
+            `none` for a layer without similarity.
         sketch_error: standard error of the CKA that comes of sketches (`sketch=`); 0 without them.
     """
 

@@ -113,8 +113,8 @@ class LayerLevels:
 
     @property
     def hangs_on_few(self) -> bool:
-        """Whether at most half of CKA is left without the dominant examples."""
-        return self.cka > 0 and self.without_dominant <= HALF * self.cka
+        """Whether at most half of a CKA beyond chance is left without the dominant examples."""
+        return self.cka > 0 and not self.cka <= self.chance and self.without_dominant <= HALF * self.cka
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 
@@ -15,6 +16,7 @@ import cka_plugin as cka
 from cka_plugin.analysis.levels import of_pair
 from cka_plugin.analysis.levels.architecture import NO_COPY
 from cka_plugin.analysis.levels.inputs_and_labels import NO_INPUT, NO_LABELS, SAME_LABELS, along
+from cka_plugin.analysis.levels.result import LayerLevels
 from cka_plugin.engine import beside
 from tests.support import ROOT
 from tests.support.nets import ConvNet, images
@@ -357,3 +359,11 @@ def test_levels_are_plain_data(case: Case) -> None:
     held = case.found.to_dict()
     assert held["layers"][0]["cka"] == pytest.approx(case.found.layers[0].cka)
     assert list(case.found.to_frame().columns) == list(held["layers"][0])
+
+
+def test_what_is_not_beyond_chance_does_not_hang_on_a_few_examples() -> None:
+    row = LayerLevels("x", "y", cka=0.5, chance=0.1, without_dominant=0.2)
+    assert row.hangs_on_few
+    assert not dataclasses.replace(row, cka=0.02, chance=0.03, without_dominant=0.0).hangs_on_few
+    assert not dataclasses.replace(row, without_dominant=0.4).hangs_on_few
+    assert dataclasses.replace(row, chance=float("nan")).hangs_on_few
