@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,15 @@ def test_shards_checkpoints_and_one_run_keep_the_same_bits(sketched, tmp_path: P
         assert made.projection == sketched["a"].projection
         for one, other in zip(made.minibatches, sketched["a"].minibatches, strict=True):
             assert np.array_equal(one.vectors, other.vectors)
+
+
+def test_a_zoo_in_a_folder_is_compared_in_tiles_of_sketches(tmp_path: Path) -> None:
+    options = {"max_examples": 256, "batch_size": 64, "sketch": SIZE, "progress": False}
+    cka.represent_all(["sample:narrow", "sample:wide"], "sample:digits", tmp_path, **options)
+    held = cka.compare(tmp_path)
+    assert held["wide"].projection == Projection(SIZE, 0)
+    with ThreadPoolExecutor(2) as executor:
+        np.testing.assert_allclose(cka.compare(tmp_path).models(executor=executor), held.models(), atol=1e-6)
 
 
 def test_a_checkpoint_of_whole_matrices_is_not_taken_for_one_of_sketches(tmp_path: Path) -> None:
