@@ -41,7 +41,7 @@ def views(model: nn.Module, tok: Any, texts: list[str]) -> Seen:
     options = OPTIONS | {"transforms": tok, "layers": ["embed", "blocks.*"]}
     made = {view: cka.compare({view: model}, data=texts, pooling=how, **options) for view, how in POOLINGS.items()}
     for start, view in enumerate(TOKENS):
-        x = torch.cat([text[start:] for text in states[:N_TOKENS]])
+        x = torch.cat([text[start:] for text in states[: min(N_TOKENS, len(texts) // 2)]])
         made[view] = cka.compare(
             {view: Layers(x.shape[1])}, data=x, granularity="module", batch_size=256, progress=False
         )

@@ -75,7 +75,7 @@ def main() -> None:
     text = "# Tables\n"
     for title, table in {
         "The encoder, changed": of_changes(compared),
-        "The same texts, padded": padding(texts[:128]),
+        "The same texts, padded": padding(texts[: len(texts) // 5]),
         "The first token, as trained": by_layer(seen["as trained"]),
         "With and without it": in_numbers(seen),
     }.items():
