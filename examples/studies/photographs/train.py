@@ -185,7 +185,11 @@ FAMILIES = {
         *seeds(range(4), depth=110, n_train=250, epochs=30),
     ],
     "width": [s for width in (1, 2, 4, 8) for s in seeds(range(3), depth=14, width=width, n_train=250, epochs=30)],
-    "data": [*DEEP, *seeds(range(3), depth=56, n_train=8000, epochs=2)],
+    "data": [
+        *seeds(range(3), depth=38, n_train=250, epochs=60),
+        *seeds(range(3), depth=38, n_train=350, epochs=43),
+        *seeds(range(3), depth=38, n_train=4000, epochs=6),
+    ],
     "digits": [
         *seeds(range(3), depth=14, data="digits", n_train=500, epochs=30),
         *seeds(range(3), depth=56, data="digits", n_train=500, epochs=30),

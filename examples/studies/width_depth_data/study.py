@@ -29,7 +29,7 @@ WHAT = {
     "same crops": "Depth, equal accuracy by fewer epochs for shallow networks",
     "same training": "Depth, at equal crops and epochs",
     "width": "Width, at depth 14",
-    "data": "Number of training crops, at depth 56",
+    "data": "Number of training crops, at depth 38",
     "digits": "Depth, on digits",
 }
 NONE = ["No network of this family is here."]
