@@ -19,7 +19,7 @@ from cka_plugin.engine.device import choose_device
 from cka_plugin.engine.ranks import ranks_on_this_machine
 from cka_plugin.models.preparation import is_users
 from cka_plugin.options import Options
-from cka_plugin.workers import Pool, Processes, Threads, Work, how_many, obstacle
+from cka_plugin.workers import Pool, Processes, Threads, Work, how_many, no_processes, obstacle
 
 DEPTH = 2  # minibatches that are prepared at a time while others are read; twice as many where none are
 
@@ -79,7 +79,7 @@ def _by_processes(models: Sequence[Takes], source: Source) -> bool:
     """Whether a user's function prepares raw examples, and can do so in several processes."""
     given = [takes.preparation for takes in models if is_users(takes.preparation)]
     functions = [step.make for preparation in given if preparation is not None for step in preparation.steps]
-    return bool(source.kinds) and bool(functions) and obstacle(*functions) is None
+    return bool(source.kinds) and bool(functions) and no_processes() is None and obstacle(*functions) is None
 
 
 def _preparing(models: Sequence[Takes], needs: Needs, copies: CopiesAhead | None) -> Callable[[Batch], None]:

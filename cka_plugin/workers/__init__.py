@@ -7,8 +7,8 @@ libraries that release the interpreter lock (Pillow, torch); a user's Python cod
 from cka_plugin.workers.count import cores, how_many
 from cka_plugin.workers.obstacles import obstacle
 from cka_plugin.workers.pool import Pool
-from cka_plugin.workers.processes import Processes
+from cka_plugin.workers.processes import Processes, no_processes
 from cka_plugin.workers.threads import Threads
 from cka_plugin.workers.work import Work
 
-__all__ = ["Pool", "Processes", "Threads", "Work", "cores", "how_many", "obstacle"]
+__all__ = ["Pool", "Processes", "Threads", "Work", "cores", "how_many", "no_processes", "obstacle"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cka_plugin.data.kinds import is_image
 from cka_plugin.lending.randomness import GENERATORS
 
 _CODE = (type, types.ModuleType, types.BuiltinFunctionType, types.CodeType)
@@ -44,8 +45,11 @@ class _Walk(pickle.Pickler):
             if value.device.type != "cpu":
                 raise _Obstacle(f"it holds a tensor on {value.device}")
             return "tensor"
-        if isinstance(value, io.IOBase) or getattr(value, "fp", None) is not None:  # of PIL's images, not yet loaded
+        picture = is_image(value) and not isinstance(value, type)
+        if isinstance(value, io.IOBase) or (picture and getattr(value, "fp", None) is not None):  # not yet loaded
             raise _Obstacle(f"it holds an open file ({type(value).__name__})")
+        if picture:
+            return "picture"
         if isinstance(value, types.FunctionType):
             self.functions.append(value)
             return "function"

@@ -93,12 +93,8 @@ class Processes:
             yield read(part, on_error)
 
     def _obstacle(self, read: Reads) -> str | None:
-        if sys.platform != "linux" or "fork" not in multiprocessing.get_all_start_methods():
-            return "processes that read are forked, which only Linux does safely"
-        if threading.current_thread() is not threading.main_thread() or multiprocessing.current_process().daemon:
-            return "only the main thread of a process that is no worker itself begins others"
         steps = [step.make for takes in self.work.models if takes.preparation for step in takes.preparation.steps]
-        return obstacle(read, *steps)
+        return no_processes() or obstacle(read, *steps)
 
     def _by_processes(self, read: Reads, parts: Sequence[Ints], on_error: str) -> Iterator[Read | str]:
         """What is read, a minibatch at a time; or, last, why no more can be read so."""
@@ -106,6 +102,7 @@ class Processes:
         jobs = _Jobs(self.work, read, [few for part in cut for few in part], on_error)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "This DataLoader will create")  # more than cores: so it was said
+            warnings.filterwarnings("ignore", ".*fork.* may lead to deadlocks")  # of threads: none of ours runs by now
             loader: Any = DataLoader(
                 jobs,
                 batch_size=None,
@@ -141,6 +138,15 @@ class Processes:
             shut = getattr(done, "_shutdown_workers", None)
             if shut is not None:
                 shut()
+
+
+def no_processes() -> str | None:
+    """Why this process cannot begin others that read; None where it can."""
+    if sys.platform != "linux" or "fork" not in multiprocessing.get_all_start_methods():
+        return "processes that read are forked, which only Linux does safely"
+    if threading.current_thread() is not threading.main_thread() or multiprocessing.current_process().daemon:
+        return "only the main thread of a process that is no worker itself begins others"
+    return None
 
 
 class _Jobs(Dataset[_Done]):

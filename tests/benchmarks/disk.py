@@ -29,9 +29,9 @@ from cka_plugin.models.subject import subjects
 from cka_plugin.options import Options
 from cka_plugin.workers import cores
 
-PHOTOGRAPHS = 384
-TEXTS = 24_576
-SOUNDS = 384
+PHOTOGRAPHS = 256
+TEXTS = 8_192
+SOUNDS = 192
 SIDE = 224
 BATCH = 64
 SOURCES = ("astronaut", "coffee", "rocket", "retina", "hubble_deep_field", "immunohistochemistry")

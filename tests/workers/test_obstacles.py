@@ -63,9 +63,10 @@ def test_what_can_be_copied_is_none(way: Any) -> None:
     assert obstacle(way(fine)) is None
 
 
-def test_arrays_are_not_copied_to_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arrays_and_pictures_are_not_copied_to_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "__reduce_ex__", lambda *given: 1 / 0)
-    assert obstacle(Holder(torch.ones(3))) is None
+    monkeypatch.setattr(Image.Image, "tobytes", lambda *given: 1 / 0)
+    assert obstacle(Holder(torch.ones(3)), Holder([Image.new("L", (4, 4))])) is None
 
 
 def test_what_holds_itself_ends() -> None:

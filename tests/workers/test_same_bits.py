@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import cka_plugin as cka
+from cka_plugin.workers import processes
 from tests.support.photographs import break_file, photographs
 
 NUMBERS = (1, 3, "auto")
@@ -234,6 +236,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing_running(tmp_path: Path, of: str) -> N
     deadline = time.monotonic() + 120
     while not (tmp_path / "begun").exists() and time.monotonic() < deadline and run.poll() is None:
         time.sleep(0.05)
+    assert run.poll() is None, run.communicate()[1].decode()
     os.killpg(run.pid, signal.SIGINT)
     _, said = run.communicate(timeout=60)
     assert b"KeyboardInterrupt" in said
@@ -251,3 +254,21 @@ def _ended(group: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def test_the_users_code_runs_in_the_main_thread_where_no_processes_can_be_begun(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+
+    def pixels(image: Image.Image) -> Tensor:
+        threads.add(threading.current_thread().name)
+        return torch.from_numpy(np.array(image.convert("RGB").resize((32, 32)))).permute(2, 0, 1) / 255
+
+    net = {"net": Net()}
+    plain, _ = found(net, folder, 0, granularity="module", transforms=pixels)
+    monkeypatch.setattr(processes.sys, "platform", "darwin")
+    for workers in NUMBERS:
+        kept, _ = found(net, folder, workers, granularity="module", transforms=pixels)
+        assert all(np.array_equal(a, b) for a, b in zip(plain, kept, strict=True))
+    assert threads == {threading.main_thread().name}
