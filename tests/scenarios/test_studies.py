@@ -50,6 +50,7 @@ def test_a_study_writes_the_tables_and_pictures_of_its_page(study: tuple[Path, P
     assert headings(made) == headings(kept)
     assert "tables.md" in page
     assert re.search(rf"python examples/studies/{folder.name}/study\.py", page)
+    assert re.search(r"^\*\*Question\.\*\* .+?\?", page, flags=re.DOTALL | re.MULTILINE)  # what the gallery shows of it
 
 
 def headings(text: str) -> list[str]:
