@@ -132,6 +132,8 @@ def test_a_page_says_that_they_are_sketches(sketched, tmp_path: Path) -> None:
     text = sketched.report(tmp_path / "page.html").read_text("utf-8")
     assert "sketches of 128 numbers a minibatch (standard error at most" in text
     assert "needs whole Gram matrices" in text
+    assert "sketch=128" in text
+    assert "signed sums" not in text  # what is recorded is no argument of a call
 
 
 def test_saved_sketches_come_back_and_take_as_much_room_as_is_said(whole, sketched, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def facts_of(models: Sequence[Representation], estimator: str) -> list[tuple[str
         ),
     ]
     options = {key: value for key, value in first.options.items() if key not in _PER_MODEL and value is not None}
-    facts.append(("options", ", ".join(f"{key}={value!r}" for key, value in options.items())))
+    facts.append(("options", ", ".join(f"{key}={_as_given(key, value)!r}" for key, value in options.items())))
     for model in models:
         about = model.options.get("model") or {}
         parts = [f"{len(model.layers)} layers"]
@@ -79,6 +79,13 @@ def warnings_of(models: Sequence[Representation], said: Sequence[str]) -> list[s
 def call_again(names: Sequence[str], options: dict[str, Any]) -> str:
     """The call of Python as far as a file tells it."""
     written = ", ".join(
-        f"{key}={value!r}" for key, value in options.items() if key not in _PER_MODEL and value is not None
+        f"{key}={_as_given(key, value)!r}"
+        for key, value in options.items()
+        if key not in _PER_MODEL and value is not None
     )
     return f"cka.compare({', '.join(map(repr, names))}, data=..., {written})"
+
+
+def _as_given(key: str, value: Any) -> Any:
+    """What was given for an option, of which more may be recorded."""
+    return value["size"] if key == "sketch" else value
