@@ -68,6 +68,9 @@ class VectorStore:
 
     SEGMENT_BYTES = 64 * 2**20  # arrays share files: a process may map some 65,000, fewer than there can be minibatches
     TRIM_BYTES = 16 * 2**20  # after so much has gone to files, what it lay in is given back to the system
+    # After so many arrays were kept in memory, what is free between them is given back too: it is in pieces that often
+    # fit nothing. Without this 1,000,000 examples in minibatches of 256, kept as 230 MB of sketches, took 7 GB.
+    TRIM_ARRAYS = 64
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
@@ -77,6 +80,7 @@ class VectorStore:
         self._segment: np.memmap[Any, Any] | None = None
         self._filled = 0
         self._since_trimmed = 0
+        self._kept = 0
 
     @property
     def spilled(self) -> bool:
@@ -90,6 +94,9 @@ class VectorStore:
             OSError: the disk of the temporary files is full.
         """
         if self._fits(array.nbytes):
+            self._kept += 1
+            if self._kept % self.TRIM_ARRAYS == 0:
+                give_back_freed()
             return array
         mapped = self._mapped(array.nbytes).view(array.dtype).reshape(array.shape)
         mapped[...] = array

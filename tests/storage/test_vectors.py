@@ -94,3 +94,12 @@ def test_other_budgets_are_refused(given: object) -> None:
 
 def test_auto_is_half_of_what_is_free() -> None:
     assert 0 < budget_bytes("auto") <= storage.available_bytes()
+
+
+def test_what_is_free_between_many_arrays_in_memory_is_given_back_now_and_then(monkeypatch) -> None:
+    given_back = []
+    monkeypatch.setattr(storage, "give_back_freed", lambda: given_back.append(1))
+    store = VectorStore(budget=10**9)
+    for array in arrays(2 * VectorStore.TRIM_ARRAYS + 5):
+        assert store.keep(array) is array
+    assert len(given_back) == 2
