@@ -45,8 +45,9 @@ def _link(folder: Path, found: re.Match[str]) -> str:
 
 
 def studies() -> list[Path]:
-    """Folders that hold a study."""
-    return sorted(path.parent for path in STUDIES.glob("*/study.py"))
+    """Folders that hold a study, in the order of their list."""
+    listed = (STUDIES / "README.md").read_text(encoding="utf-8")
+    return [STUDIES / name for name in re.findall(r"\]\((\w+)/README\.md\)", listed)]
 
 
 def gallery_page() -> str:
@@ -61,7 +62,7 @@ def gallery_page() -> str:
         text = (folder / "README.md").read_text(encoding="utf-8")
         title = text.splitlines()[0].removeprefix("# ")
         (picture, *_) = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
-        (question,) = re.findall(r"\*\*Question\.\*\* (.+?)(?:\n\n|$)", text, flags=re.DOTALL)
+        (question,) = re.findall(r"\*\*Questions?\.\*\* (.+?)(?:\n\n|$)", text, flags=re.DOTALL)
         parts.append(_card(title, f"studies/{folder.name}/index", f"studies/{folder.name}/{picture}", question))
     parts.append("::::\n\n## Pictures\n")
     parts.append("Every kind that `comparison.plot` draws; a card leads to its call.\n")

@@ -94,6 +94,11 @@ def test_upgrade_day_passes_what_changed_nothing_and_finds_colours_swapped(study
     assert "layer embed" in text
 
 
+def test_all_studies_are_listed() -> None:
+    listed = re.findall(r"\]\((\w+)/README\.md\)", (STUDIES / "README.md").read_text(encoding="utf-8"))
+    assert sorted(listed) == [named(script) for script in SCRIPTS]
+
+
 def test_kept_weights_are_small() -> None:
     sizes = [path.stat().st_size for path in STUDIES.rglob("*.safetensors")]
     assert max(sizes) < 2_000_000
