@@ -78,7 +78,7 @@ def gallery_page() -> str:
 
 def _card(title: str, link: str, picture: str, words: str) -> str:
     kind = "url" if "#" in link else "doc"
-    sentences = re.split(r"(?<=[.?])\s", " ".join(words.split()))
+    sentences = re.split(r"(?<=[.?])\s(?=[A-Z])", " ".join(words.split()))
     first = next((sentence for sentence in sentences if sentence.endswith("?")), sentences[0])
     target = link.replace(".md#", ".html#")
     head = [f":::{{grid-item-card}} {title}", f":link: {target}", f":link-type: {kind}", f":img-top: {picture}"]
