@@ -73,7 +73,7 @@ def partial_mantel(
             return undefined(reason)
     left = [residuals(one, given[2:]) for one in given[:2]]
     for one, name, whole in zip(left, "xy", given, strict=False):
-        if np.vdot(one, one) <= _NOTHING_LEFT * max(np.vdot(whole, whole), 1e-300):
+        if np.square(one).sum() <= _NOTHING_LEFT * max(float(np.square(whole).sum()), 1e-300):
             return undefined(f"the controls explain all of {name}")
     of_x, of_y = (one / np.linalg.norm(one) for one in left)
     generator = np.random.default_rng(seed)

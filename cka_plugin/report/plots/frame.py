@@ -166,7 +166,7 @@ def axes_in(frame: Frame, default: str, height: float, wide: float | None = None
         return figure, figure.add_subplot()
     found = figure_of(frame.ax)
     for axis in (frame.ax.xaxis, frame.ax.yaxis):
-        axis.label.set_size(TEXT)  # it was made with the axes, outside of our style
+        axis.label.set_fontsize(TEXT)  # it was made with the axes, outside of our style
     if frame.title:
         frame.ax.set_title(wrapped(frame.title, float(frame.ax.bbox.width) / found.dpi))
     return found, frame.ax
