@@ -14,8 +14,8 @@ from torch import nn
 import cka_plugin as cka
 
 OPTIONS = {"batch_size": 32, "progress": False}
-POOLINGS = {"mean": "mean", "mean without <s>": "mean_after_first"}
-TOKENS = ("tokens", "tokens without <s>")
+POOLINGS = {"mean": "mean", "mean after the first": "mean_after_first"}
+TOKENS = ("tokens", "tokens after the first")
 N_STATES, N_TOKENS = 200, 80  # texts taken token by token, and whose tokens are examples
 MIDDLE = slice(2, 6)  # of the layers: blocks 1 to 4, after the embedding and block 0
 
@@ -36,7 +36,7 @@ def interval(values: Iterable[float]) -> str:
 
 
 def views(model: nn.Module, tok: Any, texts: list[str]) -> Seen:
-    """What CKA sees of a language model with and without `<s>`: of texts, and of tokens as examples."""
+    """What CKA sees of a language model with and without its first token: of texts, and of tokens as examples."""
     states = hidden_states(model, tok, texts[:N_STATES])
     options = OPTIONS | {"transforms": tok, "layers": ["embed", "blocks.*"]}
     made = {view: cka.compare({view: model}, data=texts, pooling=how, **options) for view, how in POOLINGS.items()}
@@ -63,7 +63,9 @@ def language_models(folder: Path, texts: list[str], quick: bool) -> dict[str, li
 
 def by_layer(seen: list[Seen]) -> pd.DataFrame:
     """Layer by layer, means over seeds."""
-    columns = {"norm of <s>, times that of others": [interval(x) for x in np.array([one.norms for one in seen]).T]}
+    columns = {
+        "norm of the first token, times that of others": [interval(x) for x in np.array([one.norms for one in seen]).T]
+    }
     for view in (*POOLINGS, *TOKENS):
         shares = np.array([one.views[view].block_structure(view).first_component_share for one in seen])
         columns[f"first component, {view}"] = [interval(x) for x in shares.T]
@@ -77,7 +79,7 @@ def in_numbers(seen: dict[str, list[Seen]]) -> pd.DataFrame:
         for view in (*POOLINGS, *TOKENS):
             found = [one.views[view].block_structure(view) for one in each]
             upper = np.triu_indices(4, 1)
-            row = {"<s>": model, "view": view, "verdicts": ", ".join(f.verdict for f in found)}
+            row = {"first token": model, "view": view, "verdicts": ", ".join(f.verdict for f in found)}
             row["largest block"] = ", ".join(str(len(f.blocks[0])) if f.blocks else "-" for f in found)
             row["CKA"] = interval(f.matrix[MIDDLE, MIDDLE][upper].mean() for f in found)
             row["first component"] = interval(f.first_component_share[MIDDLE].mean() for f in found)

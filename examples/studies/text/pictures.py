@@ -33,8 +33,8 @@ def draw_first_token(seen: dict[str, list[Any]], out: Path) -> None:
             shown = axis.imshow(mean, vmin=0, vmax=1, cmap="magma", origin="lower")
             axis.set_title(view, fontsize=9)
             shares = [one.views[view].block_structure(view).first_component_share for one in each]
-            row[-1].plot(np.mean(shares, axis=0), "-" if "without" not in view else "--", marker="o", ms=3, label=view)
-        row[0].set_ylabel(f"<s> {model}", fontsize=10)
+            row[-1].plot(np.mean(shares, axis=0), "--" if "after" in view else "-", marker="o", ms=3, label=view)
+        row[0].set_ylabel(f"first token {model}", fontsize=10)
         row[-1].set_title("share of first component", fontsize=9)
         row[-1].set(ylim=(0, 1.03))
     axes[0, -1].legend(fontsize=7)
