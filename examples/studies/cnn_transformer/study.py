@@ -14,8 +14,8 @@ import pandas as pd
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parent))
+from drawn import draw
 from families import load
-from pictures import draw
 
 import cka_plugin as cka
 from cka_plugin import sample
