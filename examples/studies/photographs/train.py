@@ -1,7 +1,8 @@
-"""Train one network of the study, or all of them: `python examples/studies/photographs/train.py OUT [NAME ...]`.
+"""Train the networks of the studies, by families: `python examples/studies/photographs/train.py OUT [FAMILY ...]`.
 
 Each network leaves `NAME.safetensors` (weights as float16), `NAME.json` (settings, accuracies) and
-`NAME.checkpoint.pt` while it is being trained, from which a run that was stopped goes on.
+`NAME.checkpoint.pt` while it is being trained, from which a run that was stopped goes on. Half an hour of one
+core in all.
 """
 
 from __future__ import annotations
