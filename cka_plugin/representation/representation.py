@@ -30,7 +30,8 @@ class Representation(Content):
         ranks: (n_examples,) int, each example's place in the whole run's order of reading; 0, 1, ... but in a shard.
         exponents: (layers,) int: a layer's Gram matrices are `2**exponent` times what is stored; ratios do not
             depend on it.
-        logits: (n_examples, classes) float32, or None where the model does not classify.
+        logits: (n_examples, classes) float32, or None where the model does not classify. Row i is of the example
+            `example_ids[i]`, as are `labels`: arrays and folders are read in a seeded random order, not in their own.
         labels: (n_examples,) int64, or None.
         class_names: names of the model's classes, in the order of the logits, or None.
         label_names: names of the labels, or None.
