@@ -98,6 +98,7 @@ class Loan:
         before, first = self._snapshot()
         self._before, self._watching = before, first
         seed = seed_of(self._seed, self._identity or "", minibatch)
+        drawn: Drawn | None = None  # where it is interrupted before anything can be drawn
         try:
             with (
                 seeded(seed, before.devices(), before.generators) as drawn,

@@ -273,3 +273,14 @@ def test_what_modules_of_one_class_share_comes_back() -> None:
     assert Shares.tables == {}
     assert torch.equal(Shares.kept, torch.zeros(3))
     assert not hasattr(Shares, "more")
+
+
+def test_an_interrupt_before_a_pass_has_begun_stays_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*given: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cka_plugin.lending.loan.seeded", interrupted)
+    loan = Loan(nn.Linear(2, 2), "net", seed=0)
+    with pytest.raises(KeyboardInterrupt), loan.for_pass(0):
+        raise AssertionError("the pass has begun")
+    assert loan.drew is False
