@@ -76,4 +76,5 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
-html_sidebars = {"index": [], "made/gallery": []}
+# pages that have no others beneath them
+html_sidebars = {name: [] for name in ("index", "made/gallery", "measured", "faq", "versions", "security")}
