@@ -39,7 +39,7 @@ def tested(repository: Path, *options: str) -> dict[str, ElementTree.Element]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "cka_plugin.pytest_plugin"]
     command += ["-o", "junit_family=xunit1", f"--junitxml={reports / 'junit.xml'}", f"--cka-report={reports}", *options]
     ran = subprocess.run(command, cwd=repository, env=SURROUNDINGS, capture_output=True, text=True, check=False)
-    if ran.returncode not in (0, 1):  # 1: tests failed
+    if ran.returncode not in (0, 1) or not (reports / "junit.xml").exists():  # 1: tests failed, or there is no pytest
         raise RuntimeError(f"pytest did not run: {ran.stdout}{ran.stderr}")
     (reports / "printed.txt").write_text(ran.stdout, encoding="utf-8")
     return {case.get("name"): case for case in ElementTree.parse(reports / "junit.xml").iter("testcase")}
