@@ -2,7 +2,8 @@
 
 from cka_plugin.analysis.families.nearest import Nearest, Neighbour, mean_interval
 from cka_plugin.analysis.families.relation import Relation
-from cka_plugin.analysis.families.structure import Families, Family, FamilyPair, find_families
+from cka_plugin.analysis.families.structure import find_families
+from cka_plugin.analysis.families.structure_result import Families, Family, FamilyPair
 from cka_plugin.analysis.families.summary import ModelSummary, Summary, summarise
 
 __all__ = [
